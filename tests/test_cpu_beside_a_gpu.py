@@ -24,7 +24,7 @@ def finding(log):
 
 def test_the_banner_of_ultralytics_on_a_jetson():
     found = finding(JETSON + "mia@nx:~$ yolo predict model=yolo11n.pt\n" + BANNER)
-    assert found.slug == "torch-sees-no-gpu"
+    assert found.slug == "torch-cpu-build"
     assert found.message.startswith("torch 2.3.1 does not use the GPU of this Jetson")
 
 

@@ -41,9 +41,10 @@ def ended_its_parent(chatter: str, open_section: str | None, seconds: float) -> 
 
 
 def last_lines(text: str, most: int) -> str:
-    """Return the last whole lines that have at most `most` characters together; of a longer last line its beginning.
+    """Return the last whole lines of a text that have at most `most` characters together.
 
-    A line that begins in its middle may have lost the word before a password, by which the redaction knows it.
+    If the last line alone is longer, its first `most` characters are returned. The start of a line is never cut off, because the
+    redaction recognises a password by the word before it.
     """
     kept: list[str] = []
     for line in reversed(text.strip().splitlines()):

@@ -28,10 +28,11 @@ _SOON = 0.3  # seconds in which the pipes of an ended group are closed
 
 
 class Message(NamedTuple):
-    """Describe one line of the channel, by its kind `at`.
+    """Hold one record that a child sent on the channel. `at`: its kind.
 
-    The kinds: "hello", "begin", "fact", "raised", "end", "done", "too-old" (the Python cannot run the scripts), and "alive" (the
-    child still works; it is not stored).
+    The kinds: "hello" (the first record), "begin" and "end" of a section, "fact" (a result), "raised" (an exception ended the
+    section), "done" (the last record), "too-old" (the Python cannot run the scripts), and "alive" (the child still works; it is not
+    stored).
     """
 
     at: str
@@ -59,8 +60,9 @@ class Reader:
 
     `nonce`: the mark before each record of the channel. With a nonce, at most `_MOST_RECORDS` bytes of records are stored;
     without one, the first `most` bytes of standard output. Of all other output only the beginning and the end are stored (`_KEEP`).
-    `flooded` is set, and the caller must end the child, if there are more records or more standard output than that, or more
-    other output than `_MOST_NOISE` bytes (without a nonce: `most` bytes). `on_message` is called for each record, in a thread.
+    `flooded` is set, and the caller must end the child, if there are more records or more standard output than that, one record of
+    more than `_MOST_RECORD` bytes, or more other output than `_MOST_NOISE` bytes (without a nonce: `most` bytes). `on_message` is
+    called for each record, in a thread; if it raises, the error is stored in `trouble`, and it is not called again.
     """
 
     def __init__(

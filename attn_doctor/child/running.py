@@ -74,14 +74,14 @@ def run(
     on_slow: Callable[[str], None] | None = None,
     stop: threading.Event | None = None,
 ) -> Outcome:
-    """Run scripts in the interpreter `python` (an argv prefix) and collect their records.
+    """Run scripts (see `program`) in the interpreter `python` (an argv prefix) and collect their records.
 
     `config`: values that the scripts read. `deadline`: the limit of the whole run in seconds. `quiet`: the limit in seconds for
     the time without a record; None: no such limit. `environ`: the variables of the child, by default those of attn-doctor.
     `changes`: made to these variables; {"PYTHONPATH": None} removes one. `on_message` gets each record, in another thread.
     `on_slow` gets the name of the running section, once, if no record came for SLOW_AFTER seconds. The child is ended if `stop`
-    is set, or if it sends too much (the fault "flooded"). Processes that it leaves running are ended. Raises OSError if the
-    interpreter cannot be started.
+    is set, if it sends too much (the fault "flooded"), or if `on_message` raises (the fault "BadRecord"). Processes that it leaves
+    running are ended. Raises OSError if the interpreter cannot be started.
     """
     nonce = secrets.token_hex(8)
     limit = min(deadline, quiet) if quiet else deadline
@@ -152,7 +152,7 @@ def command(
 ) -> Finished:
     """Run a plain program (nvcc, nvidia-smi, gcc) and return its output. It is ended after `deadline` seconds, with the fault "timeout".
 
-    A program that cannot be started raises nothing: it is a fault too.
+    Raises nothing if the program cannot be started: then `fault` of the result has the error.
 
     `environ` and `changes`: see `run`. `cwd`: the folder that the program starts in. None: an empty folder, so that a Python
     script among these programs imports no code of the current folder. A program that prints more than `most` bytes is ended, with

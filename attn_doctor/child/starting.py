@@ -66,7 +66,7 @@ class Started:
         processes.end_marked(leftovers.MARK, self.mark)
 
     def forget(self) -> None:
-        """Remove the folder for temporary files, and end the parent of the program if it has one."""
+        """Remove the folder for temporary files, and end the parent process that `apart` put above the program, if there is one."""
         _running.discard(self)
         if isinstance(self.process, apart.Apart):
             self.process.forget()
@@ -84,12 +84,12 @@ def start(
     largest_file: int | None = None,
     below: bool = False,
 ) -> Started:
-    """Start a program with pipes for its output. Raises OSError if it cannot be started.
+    """Start a program with pipes for its output. Raises OSError if it cannot be started, or if `stop` was called before.
 
-    `environ`: its variables; None: those of attn-doctor. `changes`: made to `environ`; None removes a variable. `cwd`: the folder
-    that it starts in; None: an empty folder. `largest_file`: the most bytes that the program can write into one file. `below`:
-    put another process between attn-doctor and the program (Linux and macOS only): a program that ends its parent then does not
-    end attn-doctor.
+    `environ`: its variables; None: those of attn-doctor. `changes`: made to `environ`; None removes a variable. The program gets a
+    TMPDIR of its own. `cwd`: the folder that it starts in; None: an empty folder. `largest_file`: the most bytes that the program can
+    write into one file. `below`: put another process between attn-doctor and the program (Linux and macOS only): a program that ends
+    its parent then does not end attn-doctor.
     """
     if _stopping.is_set():
         raise OSError(errno.ECANCELED, "attn-doctor was interrupted")

@@ -112,7 +112,10 @@ class _Plain(argparse.HelpFormatter):
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run one command line and return its exit code. Raises nothing: all exceptions that end a command are caught here."""
+    """Run one command line and return its exit code. All exceptions that end a command are caught here.
+
+    Only SystemExit is raised: for a wrong command line, --help, --version and the completion of a shell.
+    """
     from attn_doctor import child
     from attn_doctor.cli import completion
     from attn_doctor.system import failure, processes, streams

@@ -34,7 +34,7 @@ _DEFAULTS: dict[str, Any] = {
 
 
 def add_acceptance(parser: argparse.ArgumentParser) -> None:
-    """Add the options for a CI.
+    """Add the options for a CI: --expect-gpus, --baseline, --config and --no-config.
 
     Must be called after the other options: it removes their defaults, so that typed options can be recognised.
     """
@@ -59,7 +59,10 @@ def add_acceptance(parser: argparse.ArgumentParser) -> None:
 
 
 class Settled(NamedTuple):
-    """Hold the values that are no options: the exceptions, the configuration file, and the report of the baseline with its name."""
+    """Hold what `settle` read besides options: settings of the configuration file, its exceptions, and the baseline.
+
+    `baseline`: the report, and the name of its file. `configured` is None if no configuration is used.
+    """
 
     configured: Configured | None = None
     exceptions: tuple[Exempt, ...] = ()
@@ -69,8 +72,9 @@ class Settled(NamedTuple):
 def settle(arguments: argparse.Namespace) -> Settled:
     """Fill the options that were not typed, from the configuration or with their defaults.
 
-    A program that the configuration names is not started before a person agrees, unless the user named the configuration. Without
-    a terminal it is refused. Raises Refused for a mistake in the configuration, Unreadable for a bad baseline.
+    A program that the configuration names is not started before a person agrees, unless the user named the
+    configuration. Without a terminal it is refused. Raises Refused for a mistake in the configuration, and if
+    --expect-gpus is used with --gpu; Unreadable for a bad baseline.
     """
     from attn_doctor.examination.configuration import Configuration, configuration
     from attn_doctor.system import current_folder

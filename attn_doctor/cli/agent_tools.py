@@ -148,10 +148,10 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def bounded(answer: dict[str, Any], most: int = MOST) -> dict[str, Any]:
-    """Return an answer of at most `most` characters of JSON.
+    """Return the answer, shortened to at most `most` characters of JSON; the entry "left_out" is added to these.
 
-    The ends of its lists are left out, the last list first; "left_out" names them. A part that is still too long is then left out
-    completely.
+    The last list is shortened first. If that is not enough, lists and objects are left out completely, the last one
+    first. "left_out": for each of them, how many entries are missing; absent if nothing is missing.
     """
     left_out: dict[str, int] = {}
     made = dict(answer)

@@ -62,9 +62,10 @@ def explain(ended: Ended, argv: Sequence[str], environ: Mapping[str, str], oom_k
 
 
 def after_an_explanation(printed: Sequence[bytes]) -> tuple[bytes, ...] | None:
-    """Return what a program printed after an `attn-doctor run` inside of it had explained a failure; None: none has.
+    """Return what a program printed after the last explanation of an `attn-doctor run` that it had started itself.
 
-    Empty lines stand for all before, so that line numbers stay right.
+    None if its output has no such explanation. Empty lines take the place of the lines before, so that line numbers
+    stay right.
     """
     for text in printed:
         if said := list(_EXPLAINED.finditer(text)):

@@ -28,7 +28,7 @@ _VARIABLES = (
 
 
 def page(parser: Parser) -> str:
-    """Return the complete page. Pure: the same parser gives the same text."""
+    """Return the complete manual page in roff. Pure: the same parser gives the same text."""
     return "\n".join(_lines(parser)) + "\n"
 
 

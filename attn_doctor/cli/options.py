@@ -31,8 +31,8 @@ def add_target(parser: argparse.ArgumentParser) -> None:
 
 def examination(arguments: argparse.Namespace, **more: Any) -> Options:
     """Return the options of an examination: --target and --timeout (see `add_target`), the environment variables, and `more`.
-    The variable ATTN_DOCTOR_ROOT names a folder that is examined as a complete machine, see docs/testing.md. No other code reads
-    it.
+    The variable ATTN_DOCTOR_ROOT names a folder that is examined as a complete machine, see docs/testing.md. Only this
+    function and the explanation of a failure by `attn-doctor run` read it.
     """
     from attn_doctor.examination import Options
 

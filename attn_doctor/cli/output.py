@@ -106,7 +106,10 @@ def _files(arguments: argparse.Namespace, more: tuple[str, ...]) -> list[str | N
 
 
 def check_outputs(arguments: argparse.Namespace, *more: str) -> None:
-    """Raise Unwritable before any work if an output cannot be written. `more`: further options that name an output, such as --log."""
+    """Check the output options before any work: raise Unwritable if an output cannot be written.
+
+    Raises Refused for --for without --markdown. `more`: further options that name an output, such as "log".
+    """
     from attn_doctor.report import files
 
     if getattr(arguments, "form", None) and not arguments.markdown:
@@ -120,7 +123,10 @@ def written(arguments: argparse.Namespace) -> list[str]:
 
 
 def on_terminal(arguments: argparse.Namespace, *more: str) -> bool:
-    """Return whether the text for a person is shown on the terminal: it is, unless an output went to standard output."""
+    """Return whether the text for a person is shown on the terminal: it is, unless an output goes to standard output.
+
+    `more`: as for `check_outputs`.
+    """
     from attn_doctor.report import files
 
     return not any(files.goes_to_stdout(path) for path in _files(arguments, more))
@@ -210,14 +216,17 @@ def _to_paste(report: Report, blocks: Iterable[Block], form: str | None) -> list
 
 
 def amount(arguments: argparse.Namespace | None) -> Amount:
-    """Return how much the screen shows: little with -q, everything with -v."""
+    """Return how much the screen shows: "little" with -q, "all" with -v, else "usual"."""
     if getattr(arguments, "quiet", False):
         return "little"
     return "all" if getattr(arguments, "verbose", False) else "usual"
 
 
 def console_for(stream: TextIO) -> Console:
-    """Make a console. With NO_COLOR it has neither bold nor dim text; rich would keep both (https://no-color.org)."""
+    """Return a console of Rich that writes to `stream`.
+
+    With NO_COLOR it has neither bold nor dim text; Rich would keep both (https://no-color.org).
+    """
     from rich.console import Console
 
     plain = bool(os.environ.get("NO_COLOR"))

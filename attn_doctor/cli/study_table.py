@@ -31,7 +31,11 @@ class _Column(NamedTuple):
 
 
 class StudyTable:
-    """Draw a study as it is now. `left`: about how many seconds the rest takes; None: not known yet."""
+    """Draw a study as it is now.
+
+    `signs`: the last sign of life of each running training, by (attention, seed). `left`: about how many seconds the
+    rest takes; None: not known yet. `all_rows`: show all trainings; else those for which the screen has room.
+    """
 
     def __init__(self, study: Study, signs: Signs, left: float | None, *, all_rows: bool = False) -> None:
         self._study, self._signs, self._left, self._all_rows = study, signs, left, all_rows
@@ -69,7 +73,11 @@ class StudyTable:
 
 
 def chosen(cells: Sequence[Cell], room: int) -> Sequence[Cell]:
-    """Return the trainings for which there is room, in their order: what runs and what failed first, then the last that ended, then the next."""
+    """Return the trainings for which there is room, in their order.
+
+    What runs is chosen first, then the next training, those that failed, those that ended well, and at last
+    those that wait.
+    """
     if len(cells) <= room:
         return cells
     running = [cell for cell in cells if cell.state == "running"]

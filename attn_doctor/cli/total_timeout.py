@@ -26,7 +26,10 @@ def add_total_timeout(parser: argparse.ArgumentParser) -> None:
 
 
 class TotalTimeout:
-    """Interrupt the main thread when the time of the command is over. `passed` is True from then on."""
+    """Interrupt the main thread when the time of the command is over. `passed` is True from then on.
+
+    If the command has not ended a few seconds later, the process is ended, unless the command `undoes`.
+    """
 
     def __init__(self, seconds: float, *, undoes: bool = False) -> None:
         """Start the clock.

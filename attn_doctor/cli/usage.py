@@ -112,7 +112,10 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(words, namespace)
 
     def refuse(self, sentence: str, line: str | None = None) -> NoReturn:
-        """End with exit code 2. `line`: the words to type after "attn-doctor"; None: an example or the help of this command."""
+        """Print a sentence and a line to type, and end with exit code 2.
+
+        `line`: the words to type after "attn-doctor"; None: an example or the help of this command.
+        """
         from attn_doctor.cli.output import own_name
         from attn_doctor.system.printable import printable
 

@@ -50,7 +50,10 @@ def passes(compute: Kernel, call: Call, cotangent: Any) -> list[Any]:
 
 
 def worst_error(got: Any, expected: Any) -> float:
-    """Return the largest difference, relative to the largest expected value (0.01 is 1 %); infinite if a value is NaN."""
+    """Return the largest difference, relative to the largest expected value (0.01 is 1 %).
+
+    Infinite if a value of `got` is NaN or infinite.
+    """
     got = got.to(expected.device, torch.float64)
     if not bool(torch.isfinite(got).all()):
         return float("inf")
@@ -58,9 +61,10 @@ def worst_error(got: Any, expected: Any) -> float:
 
 
 class Reference:
-    """Hold the results of textbook attention in float64 for each call.
+    """Compare kernels with textbook attention in float64, on the same attention calls.
 
-    The gradients of the outputs are random numbers from `seed`.
+    `textbook`: the function that computes textbook attention. For the backward passes, the gradient of each output is
+    made of random numbers from `seed`. Use: `reference.errors(reference.run(kernel))`.
     """
 
     def __init__(self, textbook: Kernel, calls: Sequence[Call], seed: int) -> None:
@@ -73,14 +77,17 @@ class Reference:
             self.expected.append((cotangent, passes(textbook, in_double(call, device), cotangent)))
 
     def run(self, compute: Kernel) -> list[list[Any]]:
-        """Run all calls, forward and backward, and return for each call its output, and the gradients of query, key and value."""
+        """Run all calls with a kernel. Return for each call its output, and the gradients of query, key and value."""
         return [
             passes(compute, call, self.expected[place][0].to(call[0].device, call[0].dtype))
             for place, call in enumerate(self.calls)
         ]
 
     def errors(self, made: list[list[Any]]) -> list[tuple[float, float]]:
-        """Return two relative errors for each call of a run: the largest of the output, and the largest of the gradients."""
+        """Return two relative errors for each call: the largest of the output, and the largest of the gradients.
+
+        `made`: what `run` returned.
+        """
         found = []
         for place, got in enumerate(made):
             expected = self.expected[place][1]
@@ -99,11 +106,13 @@ def identical(some: Sequence[Any], others: Sequence[Any]) -> bool:
 def slopes(function: Any, inputs: Any, gradients: Any) -> list[tuple[float, ...]]:
     """Return two rows of three numbers: slope by autograd, slope by finite differences, deviation of the function from a line.
 
-    `function`: takes the tensors of `inputs` (float64) and returns one number. `gradients`: the gradients of `inputs` by
-    autograd. If all of them are zero, the result is empty.
+    `function`: takes the tensors of `inputs` (float64) and returns one number. `gradients`: the gradients of `inputs`
+    by autograd. If all of them are zero, the result is empty.
 
-    The first row is for the direction of the gradient, where the slope must be the length of the gradient. The second row is for
-    a random direction. Each number is relative to the length of the gradients.
+    The first row is for the direction of the gradient, where the slope must be the length of the gradient. The second
+    row is for a random direction. Each number is relative to the length of the gradients. The numbers of the second row
+    are also multiplied by the square root of the number of values, because the slope in a random direction is smaller
+    by about this factor.
     """
     length = sum(float((g**2).sum()) for g in gradients) ** 0.5
     count = sum(g.numel() for g in gradients)
@@ -129,5 +138,8 @@ def slopes(function: Any, inputs: Any, gradients: Any) -> list[tuple[float, ...]
 
 
 def directional(function: Any, inputs: Any, gradients: Any) -> float:
-    """Return the difference between autograd's gradients and finite differences, relative to the length of the gradients (see `slopes`)."""
+    """Return the larger difference between autograd's slope and that of finite differences in the two rows of `slopes`.
+
+    0.0 if all gradients are zero.
+    """
     return max([abs(finite - expected) for expected, finite, _ in slopes(function, inputs, gradients)] or [0.0])

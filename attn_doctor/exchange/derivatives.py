@@ -34,9 +34,9 @@ def transformed() -> bool:
 
 
 def differentiable(kernel: Kernel) -> Kernel:
-    """Return a kernel that also has the derivatives which the given kernel lacks.
+    """Return a kernel that computes as the given one, and also has second derivatives and batched gradients.
 
-    For those it uses the formulas of textbook attention.
+    For those it uses the formulas of textbook attention; any other training runs the kernel's own backward pass.
     """
 
     def computed(query: Any, key: Any, value: Any, scale: float) -> Any:

@@ -25,7 +25,7 @@ HALF = (torch.float16, torch.bfloat16)
 
 
 class Unavailable(Exception):
-    """Report that a backend cannot be used here. The text is the reason, as the package states it."""
+    """Report that a backend cannot be used here. The text is the reason, for example the text of an import error."""
 
 
 def eager(query: Any, key: Any, value: Any, scale: float) -> Any:
@@ -37,7 +37,7 @@ def eager(query: Any, key: Any, value: Any, scale: float) -> Any:
 
 
 def sdpa(query: Any, key: Any, value: Any, scale: float) -> Any:
-    """Compute with the kernel that PyTorch chooses."""
+    """Compute attention with scaled_dot_product_attention: PyTorch chooses the kernel."""
     return functional.scaled_dot_product_attention(query, key, value, scale=scale)
 
 
@@ -50,6 +50,7 @@ def allowed(names: tuple[str, ...]) -> Any:
     """Return a context in which PyTorch uses the first of these kernels (names of SDPBackend, "MATH") that fits, and no other kernel.
 
     A torch whose sdpa_kernel has no `set_priority` (or that has no sdpa_kernel) tries these kernels in its own order.
+    There, "MATH" is left out if "CUDNN_ATTENTION" is the first name.
     """
     try:
         from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -104,7 +105,9 @@ def equal_widths(kernel: Kernel) -> Kernel:
 
 
 def from_package(names: tuple[tuple[str, str], ...], scale_name: str = "softmax_scale") -> Kernel:
-    """Return a kernel from a function of a package that accepts tensors [batch, tokens, heads, width] of 16 bits.
+    """Return a kernel that calls the function of an installed package, such as flash_attn_func of flash-attn.
+
+    The function accepts tensors [batch, tokens, heads, width] of 16 bits.
 
     `names`: (module, function); the first that can be imported is used. `scale_name`: the function's parameter for the scale.
     Tensors of another dtype, and tensors that are not on a GPU, go to `sdpa`. Raises Unavailable with the text of the import
@@ -125,9 +128,12 @@ def from_package(names: tuple[tuple[str, str], ...], scale_name: str = "softmax_
 class Activated:
     """Run PyTorch's flash operator with the kernels of flash-attn 3 or 4.
 
-    Uses torch.nn.attention.activate_flash_attention_impl, which changes the whole process. A backward pass needs the kernels of
-    its forward pass, so the change lasts from `start` (or the first call) until `stop`, which restores the earlier state. Raises
-    Unavailable if this torch or the package cannot do it.
+    Uses torch.nn.attention.activate_flash_attention_impl, which changes the whole process. A backward pass needs the
+    kernels of its forward pass, so the change lasts from `start` (or the first call) until `stop`, which restores the
+    earlier state.
+
+    `implementation`: "FA3" or "FA4", the name in torch. The constructor raises Unavailable if this torch or the package
+    cannot do it.
     """
 
     def __init__(self, implementation: str) -> None:
@@ -170,7 +176,10 @@ class Activated:
 
 @contextlib.contextmanager
 def in_force(kernel: Any) -> Any:
-    """Return a context manager that activates the process settings of a kernel; most kernels have none."""
+    """Return a context manager that calls `kernel.start()`, and at its end `kernel.stop()`.
+
+    Most kernels do not have these methods: then nothing happens.
+    """
     with contextlib.ExitStack() as stack:
         if hasattr(kernel, "start"):
             stack.callback(kernel.stop)

@@ -28,10 +28,10 @@ NAMES = ("AAttn", "Attention")  # the class in YOLO12, and the class in YOLO10, 
 
 
 def twins(cls: Any, device: Any) -> tuple[Any, Forward, Forward] | None:
-    """Return (input, installed forward, exchanged forward): both functions compute the same small layer.
+    """Return (input, installed forward, exchanged forward): both functions compute one small layer, of class `cls`.
 
-    The exchanged one uses textbook attention. The layer is in training mode and float64, the input is one image. None if no such
-    layer can be made. Raises Refused if the class is unknown.
+    The exchanged one uses textbook attention. The layer is in training mode and float64, the input is one image. None
+    if no such layer can be made. Raises Refused if the class is unknown.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
@@ -87,16 +87,17 @@ _layouts: dict[type, Layout] = {}
 class Exchange:
     """Put a kernel into the attention of ultralytics, from now until `restore`; as a context manager, until its end.
 
-    An exchange acts on the whole process, because it changes classes. Several exchanges can be active, and can end in any order.
-    A thread uses the newest exchange that it made itself; a thread that made none uses the newest of all.
+    An exchange acts on the whole process, because it changes classes. Several exchanges can be active, and can end in
+    any order. A thread uses the newest exchange that it made itself; a thread that made none uses the newest of all.
 
-    `only`: the classes to change; None: all that are known. A kernel can have a method `choose(layer, x, shape)`, which returns
-    the kernel for this input, or None: the layer then computes as installed. A kernel can have `start` and `stop`, for settings
-    of the process. An empty batch and the transforms of torch.func are computed as installed. In a backward pass, a checkpoint
-    computes with the kernel of its forward pass, even after `restore`.
+    `only`: the classes to change; None: all that are known. A kernel can have a method `choose(layer, x, shape)`, which
+    returns the kernel for this input, or None: the layer then computes as installed. A kernel can have `start` and
+    `stop`, for settings of the process. An empty batch, the transforms of torch.func and an export of the model are
+    computed as installed. In a backward pass, a checkpoint computes with the kernel of its forward pass, even after
+    `restore`.
 
-    Raises Refused if a class in `only` is unknown, or if no class of this ultralytics is known; ImportError if there is no
-    ultralytics.
+    Raises Refused if a class in `only` is unknown, or if no class of this ultralytics is known; ImportError if there is
+    no ultralytics.
     """
 
     def __init__(self, kernel: Any, only: tuple[type, ...] | None = None) -> None:
@@ -141,9 +142,9 @@ class Exchange:
 
 
 def way_of(layer: Any) -> Callable[[Any, Any, Any], Any]:
-    """Return a function (layer, x, kernel) that computes a layer of this class. With kernel None it runs the installed forward.
+    """Return a function (layer, x, kernel) that computes a layer of the class of `layer`.
 
-    Raises RuntimeError for a class that is not exchanged now.
+    With kernel None it runs the installed forward. Raises RuntimeError if this class is not exchanged now.
     """
     for cls in type(layer).__mro__:
         original, layout = _originals.get(cls), _layouts.get(cls)

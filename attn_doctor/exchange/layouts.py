@@ -151,7 +151,7 @@ def recognise(cls: Any) -> Layout:
 def sample_of(cls: type, layout: Layout) -> Any:
     """Return a small instance of a class in float64, made with the arguments of a layout.
 
-    None if its attributes are not those of the layout.
+    None if the class does not accept these arguments, or if its attributes are not those of the layout.
     """
     try:
         sample = cls(*layout.arguments)

@@ -35,7 +35,10 @@ class Others:
         self._watched: dict[type, tuple[Any, Any]] = {}  # class: (its own forward, the forward that watches it)
 
     def watch(self) -> None:
-        """Watch the classes of all modules that are already imported. A second call adds modules that were imported since."""
+        """Watch each class of `OTHERS` whose module is already imported.
+
+        A second call adds modules that were imported since.
+        """
         for module, names in OTHERS.items():
             for name, model in names.items():
                 cls = getattr(sys.modules.get(module), name, None)

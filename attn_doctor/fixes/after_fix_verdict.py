@@ -68,8 +68,10 @@ def remaining(report: Report) -> tuple[Finding, ...]:
 def verdict(way: Way, before: Sequence[Finding], report: Report) -> str | None:
     """Return the reason why the way did not work; None if it worked.
 
-    A way worked if all of its causes are gone and no new error appeared. An older error that the way does not treat, for example
-    of a driver, does not count.
+    A way worked if all of its causes are gone and no new error appeared. An older error that the way does not treat,
+    for example of a driver, does not count. Two more conditions: a flash-attn from an unsigned wheel can be imported;
+    after a way "do without flash-attn", no broken flash-attn is left. `before`: the findings before the steps.
+    `report`: the examination after them.
     """
     failed = failed_flash_attn(report.facts) if way.unsigned is not None else None
     if failed is not None:

@@ -9,15 +9,16 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.failure_modes import no_build_here, that_stop
 from attn_doctor.failure_modes.mode import Unsure
-from attn_doctor.failure_modes.shared import building, fact_queries, torch_steps
+from attn_doctor.failure_modes.shared import building, fact_queries, torch_install, torch_steps
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
-from attn_doctor.fixes import build_forecast, step_safety
+from attn_doctor.fixes import build_forecast, finished_wheels, step_safety
 from attn_doctor.fixes.finished_wheels import compiled, finished, with_others
 from attn_doctor.fixes.joining import Choice, Helped, draft_of, intent_of, leaves
 from attn_doctor.fixes.plan import WITHOUT, WORK, Draft, Intent
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.knowledge import pci_gpu, pytorch
 from attn_doctor.knowledge.other_wheel_sources import torch_with_wheels
+from attn_doctor.knowledge.torch_choice import Choice as TorchChoice
 from attn_doctor.model.facts import Facts, Subject, Unknown
 from attn_doctor.model.findings import Finding, Fix, Goal
 from attn_doctor.model.machine import amd_gpus, nvidia_present
@@ -53,9 +54,15 @@ def drafts(facts: Facts, findings: Sequence[Finding], goal: Goal) -> tuple[tuple
         if not without and facts.torch.importable is True:
             notes += (_WITHOUT,)
         made += without
+    fitted = [finished_wheels.for_its_torch(facts, draft) for draft in made]
+    notes += tuple(f"{_NO_WHEEL}: {one.title}." for one, fit in zip(made, fitted, strict=True) if fit is None)
+    made = [draft for draft in fitted if draft is not None]
     faults = {i: why for i, draft in enumerate(made) for step in draft.steps if (why := step_safety.fault(step, facts))}
     notes += tuple(dict.fromkeys(f"A way was left out: {why}." for why in faults.values()))
     return _distinct([draft for i, draft in enumerate(made) if i not in faults]), notes
+
+
+_NO_WHEEL = "Left out, because nobody is known to have built a wheel for the torch that it installs"
 
 
 def _bare(finding: Finding) -> Finding:
@@ -160,10 +167,13 @@ def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tu
             left_out.setdefault(foreseen, []).append(whole.title)
         else:
             made.append(foreseen)
+    if left_out and not any(intent_of(draft.steps) == WORK for draft in made):
+        made = [*_another_torch(facts, helped), *made]
     if not _works(facts):
         made = with_others(facts, helped, made)
+    notes = _of_the_board(facts) if left_out else ()
     without_gpu = (_NEEDS_GPU,) if made and facts.graphics.gpus == () and not amd_gpus(facts) else ()
-    return made, without_gpu + tuple(
+    return made, without_gpu + notes + tuple(
         f"Left out, because {why}: {'; '.join(_parts(titles))}." for why, titles in left_out.items()
     )
 
@@ -171,8 +181,8 @@ def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tu
 def _without_a_build(facts: Facts, helped: Helped, nowhere: Finding) -> tuple[list[Draft], tuple[str, ...]]:
     """Return the ways for a machine on which no build of flash-attn can succeed.
 
-    They have only the fixes of the cause `nowhere`, and install no flash-attn. A fix that means another system is a complete way.
-    Each other fix comes after the fixes for the other causes.
+    Each way has one fix of the cause `nowhere`, and no build is added to it. A fix that means another system is a
+    complete way. Any other fix comes after the fixes for the other causes.
     """
     own = next(fixes for cause, fixes in helped if cause is nowhere)
     if facts.system.os != "windows":
@@ -256,6 +266,28 @@ def _installations(facts: Facts) -> tuple[Fix, ...]:
         ready = ()
     build = Fix(title="Build flash-attn here", steps=(building.build(facts),), verify=building.verify(facts))
     return (*ready, build)
+
+
+def _of_the_board(facts: Facts) -> tuple[str, ...]:
+    """Return a note about the flash-attn that others build for a Jetson board; empty elsewhere, and if no such index is known."""
+    found = torch_install.choice(facts) if facts.system.board == "jetson" else None
+    index = found.index_url if isinstance(found, TorchChoice) else None
+    if index is None or "jetson-ai-lab" not in index:
+        return ()
+    # https://github.com/Dao-AILab/flash-attention/issues/844
+    return (
+        f"The community of Jetson builds flash-attn with code for this board, beside its torch: look for it in {index}.",
+    )
+
+
+def _another_torch(facts: Facts, helped: Helped) -> list[Draft]:
+    """Return the ways with a torch that has a wheel of flash-attn, if flash-attn cannot be built for the torch that the fixes install."""
+    if facts.graphics.gpus == ():
+        return []  # a torch of gigabytes for a package that cannot run here
+    ready = [fix for fix in _installations(facts)[:-1] if finished_wheels.brings_wheel(fix)]
+    return [
+        draft_of(facts, chosen, Goal.FLASH_ATTN) for fix in ready for chosen in finished_wheels.with_wheel(helped, fix)
+    ]
 
 
 _THEN = ", then install flash-attn"

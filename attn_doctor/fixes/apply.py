@@ -84,7 +84,7 @@ def refusal(facts: Facts, places: Places, way: Way, *, system_python: bool) -> s
 
 
 def unfinished(places: Places) -> Path | None:
-    """Return the folder of a plan that was neither applied to its end nor undone; None if there is none."""
+    """Return the newest backup folder if its plan was begun, and neither applied to its end nor undone; else None."""
     folder = latest(places)
     journal = restore.events(str(folder)) if folder else []
     return folder if restore.has(journal, "kept") and not restore.has(journal, "applied") else None

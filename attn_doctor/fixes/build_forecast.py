@@ -11,7 +11,7 @@ from attn_doctor.failure_modes.shared import build_tools, building
 from attn_doctor.fixes.plan import Draft
 from attn_doctor.judging.after_steps import after
 from attn_doctor.judging.diagnose import implied
-from attn_doctor.knowledge import flash_attention
+from attn_doctor.knowledge import finder, flash_attention, wheels
 from attn_doctor.knowledge.build import GIGABYTE, Cost
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.knowledge.yes_no_unknown import Answer
@@ -26,7 +26,8 @@ _OBJECTS_BYTES = 2 * GIGABYTE
 def build_in(facts: Facts, draft: Draft) -> Draft | str:
     """Return the way with the variables and the cost of its build, or a sentence why the build cannot succeed.
 
-    A way without a build is returned unchanged.
+    A way without a build is returned unchanged. A build for ROCm, and one for which setup.py finds a finished wheel,
+    get no variables and no cost. If setup.py imports packages that are missing, a step before the build installs them.
     """
     place = next((i for i, step in enumerate(draft.steps) if compiles(step)), None)
     if place is None:
@@ -36,11 +37,12 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
     then = after(facts, draft.steps[:place]).facts  # an earlier step may have installed another torch
     draft = _with_tools(then, draft, place)
     place = draft.steps.index(step)
-    if building_finds_wheel(then) and not unreleased:
+    release = building.wanted_release(facts)
+    refused = None if unreleased else _downloaded_in_vain(then, release)
+    if building_finds_wheel(then) and not unreleased and refused is None:
         return draft
     if isinstance(then.torch.hip, str):
         return draft  # the forecast and its variables are for nvcc only
-    release = building.wanted_release(facts)
     against = _never(then, release, unreleased=unreleased)
     if not _same_again(facts, step):
         against = against or _stopped(after(facts, draft.steps[:place]).facts, draft)
@@ -53,6 +55,8 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
     why = "so that the compilers fit into this machine's memory"
     named = {step.name for step in draft.steps if isinstance(step, SetVariable)}
     variables = [commands.variable(name, value, why) for name, value in settings.items() if name not in named]
+    if refused and FORCE_BUILD not in named:
+        variables = [commands.variable(FORCE_BUILD, "TRUE", refused), *variables]
     built = msgspec.structs.replace(step, takes=cost_text(foreseen.cost) or step.takes)
     notes = [*draft.notes, foreseen.tmpdir]
     if isinstance(foreseen.fits_memory, Answer) and not foreseen.fits_memory.yes:
@@ -62,6 +66,24 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
         notes.append(short)
     steps = (*draft.steps[:place], *variables, built, *draft.steps[place + 1 :])
     return msgspec.structs.replace(draft, steps=steps, notes=tuple(notes))
+
+
+FORCE_BUILD = "FLASH_ATTENTION_FORCE_BUILD"  # setup.py compiles, and does not look for a finished wheel
+
+
+def _downloaded_in_vain(facts: Facts, release: str) -> str | None:
+    """Return why the finished wheel that setup.py would download cannot be loaded here; None if no reason is known.
+
+    setup.py compares neither glibc nor the kind of Python: for "cp313t" it asks for the wheel of cp313, and renames it.
+    """
+    if facts.interpreter.free_threaded is True:
+        return "setup.py would download the wheel for a Python with GIL, which this Python cannot import"
+    glibc = facts.system.glibc
+    # The table may not have the newest release yet: its wheels are built as those of the newest release in the table.
+    listed = next((row.release for row in flash_attention.releases() if wheels.of_release(row.release)), release)
+    known = release if wheels.of_release(release) else listed
+    fits = finder.glibc_fits(known, glibc) if isinstance(glibc, str) else None
+    return f"the wheel that setup.py would download {fits.why}" if isinstance(fits, Answer) and not fits.yes else None
 
 
 def _same_again(facts: Facts, step: Step) -> bool:
@@ -148,8 +170,17 @@ def _never(facts: Facts, release: str, *, unreleased: bool = False) -> str | Non
     if isinstance(key.python, str) and not unreleased:
         answers.append(flash_attention.supports_python(release, key.python))
     devices = key.gpus if isinstance(key.gpus, tuple) else ()
-    answers += [flash_attention.runs_on(release, device) for device in devices]
+    answers += [flash_attention.runs_on(release, device, cuda=_compiled_by(facts)) for device in devices]
     return next((a.why for a in answers if isinstance(a, Answer) and not a.yes), None)
+
+
+def _compiled_by(facts: Facts) -> str | None:
+    """Return the CUDA version of a build here ("12.6"): that of nvcc, else that of torch, which accepts no other major; None if unknown."""
+    try:
+        version = building.nvcc(facts)
+    except Unsure:
+        version = None
+    return version or (facts.torch.cuda if isinstance(facts.torch.cuda, str) else None)
 
 
 def cost_text(cost: Cost | None) -> str | None:
@@ -164,7 +195,7 @@ def cost_text(cost: Cost | None) -> str | None:
 
 
 def disk(facts: Facts) -> str | None:
-    """Return a sentence if the folder for temporary files is too small for a build; else None."""
+    """Return a sentence if the folder for temporary files has less than 2 GB left: a build may need more. Else None."""
     disks = facts.system.disks
     for place in () if isinstance(disks, Unknown) else disks:
         if place.purpose == "tmp" and isinstance(place.free_bytes, int) and place.free_bytes < _OBJECTS_BYTES:

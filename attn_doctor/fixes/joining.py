@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
@@ -14,7 +14,7 @@ from attn_doctor.judging.diagnose import implied
 from attn_doctor.judging.foresight import joined
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Finding, Fix, Goal
-from attn_doctor.model.steps import AddPip, Install, RunByHand, SetVariable, Step, Uninstall, action
+from attn_doctor.model.steps import AddPip, Install, RunByHand, SetVariable, Step, Uninstall, action, name_of
 
 FLASH_PACKAGES = frozenset({"flash-attn", "flash-attn-3", "flash-attn-4"})
 Choice = tuple[tuple[str, ...], Fix]  # codes of the causes that the fix cures
@@ -61,14 +61,15 @@ def draft_of(facts: Facts, chosen: Sequence[Choice], goal: Goal) -> Draft:
         new = [step for step in fix.steps if action(step) not in known]
         narrowed = joined(together, new) if len({action(step) for step in new}) == len(new) else None
         together = [*(narrowed or (*together, *new))]
-    steps = _lean(together)
+    codes = tuple(dict.fromkeys(code for codes, _ in chosen for code in codes))
+    steps = _one_torch(facts, _lean(together), codes, goal)
     kept = {action(step) for step in steps}
     titles = [fix.title for _, fix in ordered if any(action(step) in kept for step in fix.steps)]
     return Draft(
         title="; ".join(dict.fromkeys(titles)),
         intent=intent_of(steps),
         goal=goal,
-        cures=tuple(dict.fromkeys(code for codes, _ in chosen for code in codes)),
+        cures=codes,
         steps=_pip_first(steps),
         verify=ordered[-1][1].verify or commands.check(facts),
     )
@@ -114,6 +115,32 @@ def _lean(steps: Sequence[Step]) -> tuple[Step, ...]:
             made.append(step)
     building_it = [step for step in made if build_forecast.compiles(step)]
     return (*(step for step in made if step not in building_it), *building_it[-1:])
+
+
+def _one_torch(facts: Facts, steps: tuple[Step, ...], codes: Collection[str], goal: Goal) -> tuple[Step, ...]:
+    """Return the steps without a torch that a later step replaces, if the later torch cures these causes as well.
+
+    Example: torch 2.14.1 for a GPU of today's driver, then torch 2.8.0, which has a wheel of flash-attn: gigabytes for nothing.
+    """
+    bringing = [step for step in steps if isinstance(step, Install) and "torch" in step.names()]
+    last = bringing[-1] if bringing else None
+    earlier = [
+        step for step in bringing if last and _torches(step) != _torches(last) and {*step.names()} <= {*last.names()}
+    ]
+    shorter = tuple(step for step in steps if step not in earlier)
+    if not earlier or _left(facts, shorter, codes, goal) - _left(facts, steps, codes, goal):
+        return steps
+    return shorter
+
+
+def _torches(step: Install) -> list[str]:
+    """Return the requirements of torch in a step: ["torch==2.8.0"]. A build by others is named by an address."""
+    return [text for text in step.requirements if name_of(text) == "torch"]
+
+
+def _left(facts: Facts, steps: Iterable[Step], codes: Collection[str], goal: Goal) -> set[str]:
+    """Return those of the codes whose causes are still there after the steps."""
+    return {finding.code for finding in implied(after(facts, steps).facts, goal)} & {*codes}
 
 
 def _covers(other: Step, step: Install) -> bool:

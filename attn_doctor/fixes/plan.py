@@ -58,7 +58,7 @@ class PlannedStep(Record, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """Return the changes of the step in words."""
+        """Return the changes of the step in words; if the step states none, the reason for the step."""
         return self.step.changes or self.step.why
 
 

@@ -67,7 +67,8 @@ class InstallerFeature(Row, frozen=True, kw_only=True):
 class Resolved(NamedTuple):
     """Hold the resolver's answer. `changes` is None if there is no answer; then `why` is a sentence with the reason.
 
-    `impossible`: the resolver reached its index, and no versions meet the requirements.
+    `impossible`: the resolver reached its index, and no versions meet the requirements. `download_bytes`: None if not
+    known. `urls`: the files that pip would install. `output`: what the installer printed, if there is no answer.
     """
 
     changes: tuple[Change, ...] | None
@@ -79,7 +80,7 @@ class Resolved(NamedTuple):
 
 
 def since(feature: str, installer: str = "pip") -> str:
-    """Return the first version of an installer that has a feature of the table."""
+    """Return the first version of an installer that has a feature of the table: "22.2" for "dry-run" of pip."""
     return next(r.since for r in load(InstallerFeature) if (r.installer, r.feature) == (installer, feature))
 
 
@@ -237,5 +238,5 @@ def by_hand(changes: Sequence[Change], here: Context) -> tuple[tuple[str, ...], 
 
 
 def wanted(step: Install) -> dict[str, str]:
-    """Return normal name -> requirement for the packages that a step names."""
+    """Return normal name -> requirement for the packages that a step names. Addresses of wheels are left out."""
     return {name: text for text in step.requirements if (name := name_of(text)) and not text.endswith(".whl")}

@@ -62,7 +62,10 @@ def write_event(folder: str, **event: Any) -> None:
 
 
 def manifest(path: str, skip: list[str] | tuple[str, ...] = ()) -> dict[str, Entry]:
-    """Return all entries below a root by relative path ("." is the root itself), without the names in `skip`. Links are not followed."""
+    """Return all entries below a root by relative path ("." is the root itself). Links are not followed.
+
+    `skip`: names directly below the root that are left out. Empty if the root does not exist.
+    """
     found: dict[str, Entry] = {}
     if os.path.lexists(path):
         _list(path, ".", found, skip)
@@ -134,9 +137,9 @@ def started(pid: int) -> str | None:
 
 
 def end_leftovers(home: str, journal: list[dict[str, Any]]) -> int:
-    """End an installer that still runs although its attn-doctor has ended; then take the lock.
+    """End an installer that still runs although its attn-doctor has ended; then take the lock. Return its descriptor.
 
-    Raises Busy if another process does not release the lock.
+    Raises Busy if that attn-doctor still runs, or if another process does not release the lock in time.
     """
     doctor = next((event["doctor"] for event in journal if event["at"] == "begin"), None)
     if doctor and doctor[0] != os.getpid() and started(doctor[0]) == doctor[1]:
@@ -182,7 +185,7 @@ def roots(journal: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def undo(home: str, folder: str, keep: bool = False, say: Callable[[str], None] = lambda _: None) -> list[str]:
-    """Restore the backup, and delete it. Return the paths that could not be restored.
+    """Restore the backup. Return the paths that could not be restored; if there are none, the backup is deleted.
 
     `home`: the folder .attn-doctor of the environment. `folder`: that of the backup. `keep`: the replaced files stay in its folder
     `taken`. Raises Busy if another process works on this environment.
@@ -212,7 +215,7 @@ def undo(home: str, folder: str, keep: bool = False, say: Callable[[str], None] 
 def put_back(kept: str, live: str, taken: str, skip: list[str] | tuple[str, ...] = ()) -> None:
     """Make `live` equal to `kept`; if `kept` does not exist, remove `live`.
 
-    Files that are in the way are moved to `taken`.
+    Files that are in the way are moved to `taken`. `skip`: names directly below `live` that are left as they are.
     """
     if not os.path.lexists(kept):
         if os.path.lexists(live):

@@ -17,7 +17,7 @@ Records = dict[str, list[str]]  # normal name -> versions of all its records, in
 
 
 def records(facts: Facts) -> Records:
-    """Return the installed packages, duplicates included."""
+    """Return normal name -> versions of the installed packages. A package that is installed twice has two versions."""
     found: Records = {}
     listed = facts.packages.distributions
     for item in () if isinstance(listed, Unknown) else listed:

@@ -64,8 +64,9 @@ def environment(
 ) -> dict[str, str]:
     """Return the variables of a step: those of the user, as after activating the target, with the changes of the plan.
 
-    `prefix`, `scripts`: folders of the target. `changes`: name -> value; None removes the variable. `conda`: the target is a conda
-    environment.
+    Variables with which pip would install elsewhere or only pretend to (PIP_TARGET, PIP_DRY_RUN) are left out, and pip
+    asks no questions. `prefix`, `scripts`: folders of the target. `changes`: name -> value; None removes the variable.
+    `conda`: the target is a conda environment.
     """
     made = {name: value for name, value in environ.items() if name not in _TAKEN_OUT}
     made.update(_PUT_IN)

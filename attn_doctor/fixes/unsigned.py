@@ -55,9 +55,10 @@ def distrusted(way: Way, trusted: Sequence[str]) -> str | None:
 
 
 def proven(way: Way, proving: Proving) -> tuple[Way, str | None]:
-    """Check the wheel of a way. Return the way with the checked file instead of the address, and None.
+    """Download and check the unsigned wheel of a way. Return the way with the file instead of the address, and None.
 
-    If the file is refused: the way with the result of the check, and the reason.
+    If the file is refused: the way, with the result of the check if there is one, and the reason. If the user has not
+    named the builder, nothing is downloaded, and the reason says so. The way must have an unsigned wheel.
     """
     assert way.unsigned is not None
     why = distrusted(way, proving.trusted)
@@ -113,7 +114,10 @@ def _from_file(one: PlannedStep, wheel: Unsigned, here: Context) -> PlannedStep:
 
 
 def altered(way: Way) -> str | None:
-    """Return a sentence if the file of a way changed after its check, so that it may not be used; else None."""
+    """Return a sentence if the unsigned wheel of a way may not be used: it was not checked, or it changed afterwards.
+
+    None if it may be used, and for a way without such a wheel.
+    """
     wheel = way.unsigned
     if wheel is None:
         return None

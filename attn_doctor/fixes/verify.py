@@ -31,7 +31,7 @@ STEP_DEADLINE = 3 * 3600.0  # seconds: a step may download gigabytes over a slow
 
 
 class Trying(NamedTuple):
-    """Hold the inputs of a try, except the way."""
+    """Hold the inputs of `attempt`, except the way."""
 
     places: Places
     goal: Goal

@@ -39,7 +39,7 @@ _PLACEHOLDER = re.compile(r"<[a-z]+(?:-\d+)?>")
 
 
 class FixRequest(NamedTuple):
-    """Hold the options of the command line."""
+    """Hold the options of the command `fix`."""
 
     environ: Mapping[str, str]  # the user's
     root: str = "/"
@@ -209,7 +209,7 @@ def _resolver(facts: Facts, request: FixRequest, say: Say) -> Resolver:
 
 
 def check_system() -> None:
-    """Raise Cannot if this operating system has no way to copy, change and restore an environment.
+    """Raise Cannot on Windows, where attn-doctor copies, changes and restores no environment.
 
     Called before anything starts.
     """
@@ -277,9 +277,10 @@ def to_undo(request: FixRequest) -> tuple[Places, Path, list[str]]:
 
 
 def take_back(places: Places, folder: Path, changed: Sequence[str], say: Say) -> Undone:
-    """Undo the last plan. Files that were changed later are moved to a folder beside the backup.
+    """Undo the last plan.
 
-    Raises Cannot if another process is changing the environment.
+    `changed`: the paths that were changed after the plan; if there are any, the files that undoing takes away stay in
+    the folder `taken` of the backup. Raises Cannot if another process is changing the environment.
     """
     journal = restore.events(str(folder))
     title = next((event["plan"] for event in journal if event["at"] == "begin"), "nothing had been begun")

@@ -127,11 +127,11 @@ def _glibc(wheel: Wheel, glibc: str | Unknown | None) -> Judgement:
         return AGREES
     if isinstance(glibc, Unknown):
         return Unknown(f"the glibc here is not known: {glibc.why}")
-    return no("needs glibc, and the C library here is not glibc") if glibc is None else _glibc_of(wheel.release, glibc)
+    return no("needs glibc, and the C library here is not glibc") if glibc is None else glibc_fits(wheel.release, glibc)
 
 
 @functools.lru_cache(maxsize=1024)
-def _glibc_of(release: str, glibc: str) -> Judgement:
+def glibc_fits(release: str, glibc: str) -> Judgement:
     """Return whether this glibc is new enough. pip does not check it, because the wheels are tagged linux_x86_64, not manylinux."""
     row, have = wheels.matrix(release), numbers(glibc)
     if isinstance(row, Unknown):

@@ -20,6 +20,8 @@ _OF_SAGEMAKER = "/opt/ml/metadata/resource-metadata.json"  # SageMaker's noteboo
 
 
 class Place(NamedTuple):
+    """Hold what is special about the machine or the service on which attn-doctor runs."""
+
     board: Board | None  # "jetson", "dgx-spark"
     jetpack: Text  # "6.2"; None: no Jetson
     hosted: Hosted | None  # "colab", "kaggle", "sagemaker"

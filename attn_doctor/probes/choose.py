@@ -65,7 +65,10 @@ def _is_of_the_store(folder: str) -> bool:
 
 
 def is_holder(prefix: str) -> bool:
-    """Return whether an environment was made to run one program only, as pipx and `uv tool` make it."""
+    """Return whether an environment was made to run one program only, as pipx, `uv tool` and `uvx` make it.
+
+    An environment in the cache of uv does not count if it has torch, ultralytics or flash_attn.
+    """
     folder = Path(prefix)
     if any(os.path.exists(folder / name) for name in _HOLDER_FILES):
         return True

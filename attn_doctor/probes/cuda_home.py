@@ -24,13 +24,18 @@ _INCLUDE_VARIABLES = ("CUDA_INC_PATH", "CPATH", "CPLUS_INCLUDE_PATH")
 
 
 class Chosen(NamedTuple):
+    """Hold the CUDA toolkit that a build of an extension would use, and what decided that."""
+
     path: str | None  # the folder of the toolkit; None: none is chosen
     by: str | None  # what decided: "CUDA_HOME", "nvcc on PATH"
     problem: str | None  # the end of a sentence that begins with the path: "does not exist"; None: there is none
 
 
 def cuda_home(tree: Root, environ: Mapping[str, str], nvcc: str | None, windows: bool) -> Chosen:
-    """Return the toolkit with which torch.utils.cpp_extension would build. `nvcc`: the first nvcc on PATH, or None."""
+    """Return the toolkit with which torch.utils.cpp_extension would build. `nvcc`: the first nvcc on PATH, or None.
+
+    `windows`: the rules of Windows count.
+    """
     for name in ("CUDA_HOME", "CUDA_PATH"):
         if environ.get(name):
             return Chosen(environ[name], name, _problem(tree, environ, environ[name], windows))

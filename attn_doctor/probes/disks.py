@@ -14,7 +14,7 @@ from attn_doctor.system import platforms
 
 
 def disks(root: Root, environ: Mapping[str, str], site_packages: str | None) -> tuple[Disk, ...]:
-    """Return the file systems of the three places. A place that is not known is left out."""
+    """Return the file systems of temporary files, of pip's cache and of site-packages. A folder that is not known is left out."""
     places: dict[Purpose, str | None] = {
         "tmp": _temporary(root, environ),
         "cache": _pip_cache(environ),

@@ -35,7 +35,7 @@ class DriverFiles(NamedTuple):
 
     @property
     def signs(self) -> bool:
-        """Return whether any file or device of NVIDIA exists. If none exists, no driver is asked."""
+        """Return whether there is any file or device of NVIDIA, or may be one that cannot be seen. If not, no driver is asked."""
         files = self.libcuda or self.libnvml or self.nvidia_smi or self.nodes
         return bool(files) or self.kernel_module is not None or self.card is not False
 
@@ -76,7 +76,7 @@ def _file(tree: Root, *paths: str) -> str | None:
 
 
 def version_in_name(tree: Root, path: str) -> Text:
-    """Return the driver's version, from the name of the file that a library's links point to."""
+    """Return the driver's version, "580.65.06", from the name of the file that a library's links point to; Unknown if it has none."""
     real = tree.resolve(path)
     written = _VERSION.search(real)
     return written[1] if written else Unknown(f"the name {PurePath(real).name} holds no version")

@@ -10,7 +10,9 @@ from attn_doctor.model.facts import Binary, Interpreter, Torch, Unknown
 def extensions(
     interpreter: Interpreter, torch: Torch, path: Sequence[str], environ: Mapping[str, str]
 ) -> tuple[Binary, ...] | Unknown:
-    """Return one record for each extension that exists; Unknown on Windows and macOS. `path` is the target's sys.path.
+    """Return one record for torch and for each compiled extension for attention that exists; Unknown on Windows and macOS.
+
+    `path`: the target's sys.path.
 
     Nothing is imported. The files of this machine are read, even if the other probes read a folder with a simulated machine
     (--root): the target and its loader run on this machine.

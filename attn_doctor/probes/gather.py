@@ -137,7 +137,7 @@ def _gather(request: GatherRequest) -> Facts:
 class _Runner:
     """Start probes and record how each one ended. attn-doctor waits at most `deadline` seconds for a probe.
 
-    Every exception is caught here, because a probe can have a bug. Only one other place does so: the runner of the rules.
+    Every exception of a probe is caught here, because a probe can have a bug. The runner of the rules does the same with theirs.
     """
 
     def __init__(self, deadline: float) -> None:

@@ -1,4 +1,4 @@
-"""Import torch, and then every module that is about attention, in a child of the target, and make records of the results."""
+"""Import torch, ultralytics and the extensions for attention in a child of the target, and make records of the results."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ class Target(NamedTuple):
 
 
 def import_everything(target: Target) -> child.Outcome:
-    """Import all modules. On Windows, which has no fork, each module after torch gets a child of its own.
+    """Import torch, ultralytics and the extensions for attention (target/imports.py lists them), and return their records.
 
-    If the interpreter cannot be started, the result is empty.
+    On Windows, which has no fork, each module but numpy and torch gets a child of its own. If the interpreter cannot be started, the
+    result is empty.
     """
     try:
         outcome = _imports(target)
@@ -90,7 +91,10 @@ def look_again(target: Target, torch: Torch, imports: tuple[Import, ...], *, use
 
 
 def shadows_loaded(interpreter: Interpreter, outcome: child.Outcome) -> tuple[str, ...] | Unknown:
-    """Return the files of the current folder whose module torch or ultralytics really loads: "queue.py", "torch/"."""
+    """Return the files of the current folder whose module torch or ultralytics really loads: "queue.py", "torch/".
+
+    Unknown if no import showed which modules are loaded.
+    """
     if isinstance(interpreter.shadowed_here, Unknown):
         return interpreter.shadowed_here
     loaded = {name for names in outcome.facts("loaded") for name in names}
@@ -126,7 +130,7 @@ def _import_record(data: dict[str, Any]) -> Import:
 def behind_the_fork(yolo: Yolo, imports: tuple[Import, ...]) -> Yolo:
     """Return the record of ultralytics with the error that the yolov12 fork hides when flash_attn cannot be imported.
 
-    The error is the one of our own import of flash_attn.
+    The error is the one of our own import of flash_attn. The record of any other ultralytics is returned unchanged.
     """
     if yolo.kind != "fork":
         return yolo

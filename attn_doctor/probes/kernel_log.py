@@ -27,7 +27,7 @@ _RECORD = 8192  # the kernel writes no longer record
 
 
 def xids(tree: Root) -> tuple[tuple[Xid, ...] | Unknown, str]:
-    """Return the errors, one record for each Xid number and GPU, and the source: the path of the log.
+    """Return the Xid errors since the machine started, one record for each number and GPU, and the path of the log.
 
     Unknown, with the reason, if no log can be read.
     """

@@ -17,13 +17,18 @@ _NUMBER = re.compile(r"\d{1,20}", re.ASCII)  # str.isdigit also accepts other sc
 
 
 class Memory(NamedTuple):
+    """Hold the memory and the swap of a machine."""
+
     total: Number  # bytes, as the other two
     available: Number
     swap: Number
 
 
 def memory(root: Root, *, ask: bool = True) -> Memory:
-    """Return three sizes in bytes: memory of the machine, memory that a new program can use without swapping, swap."""
+    """Return three sizes in bytes: memory of the machine, memory that a new program can use without swapping, swap.
+
+    If `ask` is False, no program is started: on macOS all three are unknown then.
+    """
     if root.real and platforms.MACOS:
         why = Unknown(NOT_ASKED)
         return _memory_of_macos() if ask else Memory(why, why, why)

@@ -1,7 +1,7 @@
 """Read files of model weights (.pt) without loading them: the classes in them, and the layout of their YOLO12 attention.
 
-Only the pickle of a file is read, never its tensors. A file that the user names is always read. Files in the current folder, in
-weights/ and in the weights/ folders of runs/ are read until 0.3 s are over.
+Only the pickle of a file is read, never its tensors. A file that the user names is always read. Of the files in the current folder, in
+weights/ and in the weights/ folders of runs/, the four newest are read, until 0.3 s are over.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ _OURS = "ultralytics."
 
 
 def models(folder: Path, asked: str | None = None) -> tuple[ModelFile, ...]:
-    """Return the weights file that the user named, and the newest weights files in the project's folder."""
+    """Return the records of the weights file that the user named (`asked`, a path), and of the newest weights files in a folder.
+
+    Of the folder at most four files are read, and none after 0.3 seconds.
+    """
     started = time.monotonic()
     found = [model_file(folder / asked, asked, asked=True)] if asked else []
     listed = {os.path.realpath(folder / asked)} if asked else set[str]()
@@ -51,10 +54,7 @@ def models(folder: Path, asked: str | None = None) -> tuple[ModelFile, ...]:
 
 
 def here(asked: str | None = None) -> tuple[ModelFile, ...] | Unknown:
-    """Return the weights files of the current folder, and the one that the user named.
-
-    Unknown if the current folder was deleted.
-    """
+    """Return what `models` returns for the current folder. Unknown if the current folder was deleted."""
     try:
         return models(Path.cwd(), asked)
     except OSError as error:
@@ -62,9 +62,10 @@ def here(asked: str | None = None) -> tuple[ModelFile, ...] | Unknown:
 
 
 def against(found: tuple[ModelFile, ...] | Unknown, yolo: Yolo) -> tuple[ModelFile, ...] | Unknown:
-    """Return the files, each with the names of those of its classes that the installed ultralytics lacks.
+    """Return the files, each with the names of those of its classes that the installed ultralytics lacks (`absent`).
 
-    The source files of ultralytics are read as text.
+    The source files of ultralytics are read as text. Without an ultralytics `absent` is empty; if its folder is not known, the files
+    are returned unchanged.
     """
     if isinstance(found, Unknown) or not found:
         return found
@@ -138,7 +139,10 @@ class _Read(NamedTuple):
 
 
 def model_file(path: Path, shown: str, *, asked: bool = False) -> ModelFile:
-    """Return the record of one file of weights. If it cannot be read, `problem` says why and the other fields are unknown."""
+    """Return the record of one file of weights. If it cannot be read, `problem` says why and the other fields are unknown.
+
+    `shown`: the path in the record. `asked`: the user named the file; then a longer pickle is read.
+    """
     try:
         # O_NONBLOCK: if the file is a pipe, open would wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))

@@ -19,7 +19,7 @@ _LONGEST_LINE = 4096  # bytes in a line of an old opcode that ends at a line bre
 
 
 class NoPickle(ValueError):
-    """Report bytes that cannot be read as a pickle. The text is the end of a sentence: "is cut short"."""
+    """Report bytes that cannot be read as a pickle. The text is the reason: "a line of its pickle has no end"."""
 
 
 class Thing:
@@ -39,7 +39,7 @@ class Thing:
 
 
 class PickleStream(io.BytesIO):
-    """Hold the bytes of pickles, one after the other. Their lines have a limit."""
+    """Hold the bytes of pickles, one after the other. Reading a line without an end in 4,096 bytes raises NoPickle."""
 
     def readline(self, size: int | None = -1, /) -> bytes:
         line = super().readline(_LONGEST_LINE if size is None or size < 0 else size)

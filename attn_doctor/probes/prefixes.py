@@ -27,7 +27,10 @@ def programs_of(python: str) -> list[str]:
 
 
 def prefixes_of(prefix: str | None) -> list[str]:
-    """Return the target's folder; for a virtual environment also the folder of the interpreter that it was made from."""
+    """Return the target's folder; for a virtual environment also the folder of the interpreter that it was made from.
+
+    Empty if the target's folder is not known.
+    """
     if prefix is None:
         return []
     try:

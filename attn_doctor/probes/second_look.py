@@ -50,9 +50,9 @@ def look_again(
 ) -> dict[str, str | None]:
     """Return, for each module, the setting without which it imports; None if leaving out a setting does not help.
 
-    All ways are tried at the same time, and ended as soon as one of them makes all modules import. `importing(environment,
-    modules, deadline, stop)` imports the modules in a child. `good_seconds`: the seconds that a successful import took on this
-    machine; None if there was none.
+    `those`: the ways of `ways`. All are tried at the same time, and ended as soon as one of them makes all modules import, unless that
+    is the last one, which leaves out more than necessary. `importing(environment, modules, deadline, stop)` imports the modules in a
+    child. `good_seconds`: the seconds that a successful import took on this machine; None if there was none.
     """
     if not modules or not those:
         return dict.fromkeys(modules)

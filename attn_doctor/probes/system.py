@@ -140,7 +140,7 @@ def _kernel(tree: Root) -> Text:
 
 
 def machine_of(tree: Root) -> str:
-    """Return the machine as `uname -m` prints it. The file exists since Linux 6.1."""
+    """Return the machine as `uname -m` prints it, "x86_64": from /proc/sys/kernel/arch (since Linux 6.1), else of this machine."""
     return tree.text("/proc/sys/kernel/arch") or platform.machine()
 
 

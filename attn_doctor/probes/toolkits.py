@@ -203,7 +203,10 @@ def _toolkit(
 
 
 def include_folders(tree: Root, root: str) -> list[str]:
-    """Return the folders for headers of a toolkit: its own, conda's and NVIDIA's target folders, CCCL's since 13.0."""
+    """Return the folders for headers of a toolkit: its own, conda's and NVIDIA's target folders, CCCL's since 13.0.
+
+    For the package of Debian /usr/include is one of them.
+    """
     targets = [f"{root}/targets/{name}/include" for name in tree.entries(f"{root}/targets")]
     own = [f"{root}/include", *targets]
     if root.startswith("/usr/lib/"):

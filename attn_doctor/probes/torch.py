@@ -138,7 +138,11 @@ def _header_standard(folder: Path) -> int | Unknown | None:
 
 
 def from_import(static: Torch, outcome: Outcome) -> Torch:
-    """Return the facts of torch, with the values that the import showed in place of those from files."""
+    """Return the facts of torch, with the values that the import showed in place of those from files (`static`).
+
+    If the import failed, `importable` is False, `fault` is the error, and only values from files are known. If torch did not report
+    its version, only version, folder and CUDA version are known, from files.
+    """
     observed: dict[str, Any] = {}
     for record in outcome.facts("torch"):
         observed.update(record if isinstance(record, dict) else {})

@@ -14,7 +14,7 @@ from attn_doctor.model.facts import Flag, Unknown
 
 
 class Identity(NamedTuple):
-    """Hold the names by which the variable can select a GPU. `model` is equal for GPUs of one model."""
+    """Hold the names by which CUDA_VISIBLE_DEVICES can select a GPU. `model` is equal for GPUs of one model."""
 
     uuid: str | None
     mig_uuids: tuple[str, ...] = ()
@@ -24,10 +24,9 @@ class Identity(NamedTuple):
 def visible(gpus: Sequence[Identity], setting: str | None, bus_order: bool) -> list[Flag]:
     """Return for each GPU whether a program sees it.
 
-    `gpus` is in the order of the PCI bus; `setting` is the value of CUDA_VISIBLE_DEVICES.
-
-    `bus_order`: CUDA_DEVICE_ORDER is PCI_BUS_ID. Otherwise CUDA gives number 0 to the fastest GPU; NVIDIA does not document how
-    that GPU is found.
+    `gpus` is in the order of the PCI bus; `setting` is the value of CUDA_VISIBLE_DEVICES (None: not set). `bus_order`:
+    CUDA_DEVICE_ORDER is PCI_BUS_ID. Otherwise CUDA gives number 0 to the fastest GPU; NVIDIA does not document how that GPU is found,
+    so the answer is Unknown if the GPUs differ and only some of them are chosen by number.
     """
     if setting is None:
         return [True] * len(gpus)

@@ -55,7 +55,10 @@ def _baseline(told: Baseline, report: Report) -> Iterator[str]:
 
 
 def marked(blocks: Iterable[Block], report: Report) -> Iterator[Block]:
-    """Yield the blocks with a mark on each finding: "known" if the baseline has it, else "new"."""
+    """Yield the blocks with a mark on each finding: "known" if the baseline has it, else "new".
+
+    Without a baseline the blocks are unchanged.
+    """
     told = report.acceptance
     for block in blocks:
         if isinstance(block, Problem) and told and told.baseline:

@@ -18,10 +18,11 @@ from attn_doctor.report.comparison import compare
 def against(report: Report, baseline: Report, file: str, judge: Callable[[Facts, Goal], Diagnosis]) -> Report:
     """Return the report with the comparison in it, and with a new exit code.
 
-    The exit code is 1 if a new finding is at or above --fail-on; else 3 if something could not be examined or recognised; else 0.
-    `file`: the name of the baseline for readers. A finding is known if the baseline has a finding with the same code and at least the same severity. If another version of
-    attn-doctor wrote the baseline, `judge` judges the facts of the baseline by today's rules. The findings of that judgement are
-    known too, because the rules changed, and not the machine.
+    The exit code is 1 if a new finding is at or above --fail-on; else 3 if something could not be examined or
+    recognised; else 0. A finding is known if the baseline has a finding with the same code and at least the same
+    severity. If another version of attn-doctor wrote the baseline, `judge` judges the facts of the baseline by today's
+    rules. The findings of that judgement are known too, because the rules changed, and not the machine. `file`: the
+    name of the baseline for readers.
     """
     compared = compare(baseline, report)
     before = {finding.code: finding.severity.rank for finding in baseline.findings}

@@ -41,14 +41,14 @@ class Paragraph(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """Hold the one sentence that sums up the report."""
+    """Hold a sentence that sums up a report, or one of its parts."""
 
     text: str
     tone: Tone
 
 
 class Command(NamedTuple):
-    """Hold a line to copy: never truncated, never wrapped."""
+    """Hold a line to copy: never truncated, never wrapped. If `line` is None, there is only the note."""
 
     line: str | None
     note: str  # who runs it, and why
@@ -65,7 +65,7 @@ class Cure(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """Describe a finding: its mark, name, evidence, consequences and fixes."""
+    """Describe a finding, or a way of a plan: its mark, name, evidence, consequences and fixes."""
 
     mark: str  # "×", "!", "i", "✓"; for a way of a plan its letter, "A"
     tone: Tone

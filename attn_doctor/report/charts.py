@@ -25,7 +25,8 @@ _READ_INTERVAL = "The bar ends at the median; the thin line is the interval that
 def charts(rows: Sequence[Trial]) -> tuple[Picture, ...]:
     """Return the charts of the rows of a trial.
 
-    For several image sizes there are charts of growth too; bars are of the last size.
+    For several image sizes there are charts of growth too; bars are of the last size. Rows of attention alone, without
+    a model, have no chart.
     """
     model = [row for row in rows if row.shape is None]
     shown = [row for row in model if row.imgsz == model[-1].imgsz] if model else []
@@ -66,7 +67,7 @@ def _bar(row: Trial, value: float, text: str, interval: Interval | None = None) 
 
 
 def milliseconds(value: float) -> str:
-    """Return a time with three digits: "4.21 ms", "13.5 ms", "1520 ms"."""
+    """Return a time with about three digits: "4.21 ms", "13.5 ms", "1520 ms"."""
     return f"{value:.2f} ms" if value < 10 else f"{value:.1f} ms" if value < 100 else f"{value:.0f} ms"
 
 

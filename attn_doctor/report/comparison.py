@@ -26,7 +26,7 @@ from attn_doctor.model.trials import Interval, Trial
 
 
 class Change(Record, frozen=True, kw_only=True):
-    """Describe one fact with two different values. `None`: an item of a list that the other report does not have."""
+    """Describe one fact with two different values. None as a value: this report's list does not have the item."""
 
     path: str  # "packages.distributions.torch.version": items of lists by their names
     before: str | None

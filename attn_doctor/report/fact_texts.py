@@ -15,7 +15,10 @@ _UNRECORDED = "not recorded"
 
 
 def said(value: object, none: str = "none") -> str:
-    """Return a fact's value as text. `none`: the words for a thing that is known to be absent."""
+    """Return a fact's value as text: "yes" for True, "a, b" for a list, "unknown (REASON)" for Unknown.
+
+    `none`: the words for a thing that is known to be absent.
+    """
     if value is None:
         return none
     if isinstance(value, Unknown):
@@ -40,7 +43,7 @@ def operating_system(facts: Facts) -> str:
 
 
 def libc(facts: Facts) -> str:
-    """Return the C library of Linux: "glibc-2.35" or "musl-1.2"."""
+    """Return the C library of Linux: "glibc-2.35" or "musl-1.2"; "no C library of Linux" on another system."""
     system = facts.system
     if isinstance(system.glibc, str):
         return f"glibc-{system.glibc}"
@@ -48,7 +51,10 @@ def libc(facts: Facts) -> str:
 
 
 def platform(facts: Facts) -> str:
-    """Return what `platform.platform()` returns in the target. If the facts do not contain it, the text is made from its parts."""
+    """Return what `platform.platform()` returns in the target.
+
+    If the facts of a Linux do not contain it, the text is made from its parts.
+    """
     told = facts.interpreter.platform_name
     system = facts.system
     if isinstance(told, str) or system.os != "linux" or not isinstance(system.kernel, str):
@@ -57,7 +63,7 @@ def platform(facts: Facts) -> str:
 
 
 def python(facts: Facts) -> str:
-    """Return the version with its build and its compiler, as `sys.version` has it."""
+    """Return Python's version, build and compiler, as `sys.version` has them, followed by " (64-bit runtime)"."""
     itself = facts.interpreter
     bits = f" ({itself.bits}-bit runtime)" if isinstance(itself.bits, int) else ""
     return said(first_known(itself.build, itself.version)) + bits
@@ -75,7 +81,8 @@ def memory(facts: Facts) -> str:
 def disk(facts: Facts, purpose: str = "site-packages") -> str:
     """Return the used and the total size of a file system: "12.3 GiB of 40.0 GiB used".
 
-    `purpose`: that of a recorded disk, as "tmp" or "cache". If there is no such disk, the first one is used.
+    Only the free size if the total is not known. `purpose`: that of a recorded disk, as "tmp" or "cache". If there is
+    no such disk, the first one is used.
     """
     disks = facts.system.disks
     if isinstance(disks, Unknown):
@@ -135,7 +142,10 @@ def container(facts: Facts) -> str:
 
 
 def gpus(facts: Facts) -> list[str]:
-    """Return one line for each GPU: "GPU 0: NVIDIA A100 80GB, sm 8.0, 80.0 GiB, MIG on"."""
+    """Return one line for each GPU: "GPU 0: NVIDIA A100 80GB, sm 8.0, 80.0 GiB, MIG on".
+
+    AMD GPUs are listed if there is no NVIDIA GPU. Without any GPU there is one line: "none", or why they are not known.
+    """
     graphics = facts.graphics
     if not isinstance(graphics.gpus, tuple) or not graphics.gpus:
         amd = graphics.amd if isinstance(graphics.amd, tuple) else ()
@@ -185,7 +195,7 @@ def compiler(facts: Facts, *names: str) -> str:
 
 
 def distribution(facts: Facts, name: str) -> Distribution | None:
-    """Return the first distribution of this normal name."""
+    """Return the first distribution of this normal name; None if there is none."""
     listed = facts.packages.distributions
     return next((d for d in listed if d.name == name), None) if isinstance(listed, tuple) else None
 

@@ -142,7 +142,7 @@ _FLASH = ("flash_attn_2_cuda", "flash_attn", "flash_attn.cute", "flash_attn_inte
 def of_flash_attention(facts: Facts) -> Lines:
     """Return the lines that flash-attention's maintainers ask for in issues.
 
-    GPU, torch, CUDA of torch and of nvcc, compiler, ninja, installation.
+    They are about the GPU, torch, CUDA of torch and of nvcc, the compiler, ninja, and the installation.
     """
     torch, chain = facts.torch, facts.toolchain
     return [
@@ -198,9 +198,9 @@ _BUILD = (
 
 
 def of_yolov12(facts: Facts) -> Lines:
-    """Return the lines that people ask for in the fork's issues.
+    """Return the lines that people ask for in the issues of sunsmarterjie/yolov12, the fork of ultralytics.
 
-    GPU architecture, CUDA, torch, flash-attn's wheel and import, packages.
+    They are about the GPU, CUDA, torch, flash-attn and its import, ultralytics and its attention.
     """
     yolo = facts.yolo
     return [

@@ -49,7 +49,10 @@ class Answer(NamedTuple):
 
 
 class Format(Protocol):
-    """Describe a format. The help of its option is "write WHAT as NAME, redactedUSE"; the command gives WHAT."""
+    """Describe a format of output files.
+
+    The help of its option is made of `name` and `use`: "write it as Markdown, redacted" and ", to paste into an issue".
+    """
 
     @property
     def option(self) -> Option:
@@ -81,7 +84,7 @@ class Json:
 
 
 class Markdown:
-    """Write the Markdown page of the answer if there is one, else the outline."""
+    """Write the answer as Markdown: its `page`, else the blocks of `paste`, else the outline with its folded parts."""
 
     option: Option = "markdown"
     name = "Markdown"

@@ -23,7 +23,7 @@ from attn_doctor.report.issue_outline import is_source
 
 
 class Section(NamedTuple):
-    """Hold the label of one field of a form, and the function that makes its blocks."""
+    """Hold the label of one field of a form. `blocks`: makes its content from the report and its first screen."""
 
     label: str
     blocks: Callable[[Report, tuple[Block, ...]], Iterable[Block]]

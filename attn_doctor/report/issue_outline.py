@@ -90,7 +90,10 @@ def _without_empty_headings(blocks: Sequence[Block]) -> list[Block]:
 
 
 def apart(problem: Problem) -> tuple[Problem, list[Details]]:
-    """Return a problem with its first fix alone; its other fixes, consequences and evidence are returned as folded parts."""
+    """Return a problem with its first fix and four lines of evidence, and the rest of it as folded parts.
+
+    The rest: other fixes, consequences, more evidence.
+    """
     rest: list[Details] = []
     if len(problem.cures) > 1:
         count = len(problem.cures) - 1

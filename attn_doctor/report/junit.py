@@ -35,10 +35,12 @@ class _Case(NamedTuple):
 def document(report: Report, *, saved: bool = False) -> str:
     """Return the XML of a report. The report is redacted already.
 
-    `saved`: it was read from a file, so its cures are left out. "failure": a finding at or above --fail-on, unless the baseline
-    knows it. "error": a requested
-    part that could not be examined. "skipped": a failure mode that could not be judged, or that the configuration ignores. A
-    finding below --fail-on, or one that the baseline knows, passes; its text is in the output of its case.
+    The states of a test case mean: "failure": a finding at or above --fail-on, unless the baseline knows it. "error": a
+    requested part that could not be examined, or an error in a log that attn-doctor does not know. "skipped": a failure
+    mode that could not be judged, or that the configuration ignores. A finding below --fail-on, or one that the
+    baseline knows, passes; its text is in the output of its case.
+
+    `saved`: the report was read from a file, so its cures are left out.
     """
     told = report.acceptance or Acceptance()
 

@@ -79,7 +79,7 @@ def by_reason(rows: Iterable[Trial]) -> list[str]:
 def wrong_reference(checks: Iterable[ReferenceCheck | None]) -> tuple[str, ...]:
     """Return a sentence for each error of torch itself that finite differences found.
 
-    The sentence warns that a comparison with torch's gradients means little for such a module.
+    It has the module and the size of the error. For such a module, a comparison with torch's gradients means little.
     """
     return tuple(
         dict.fromkeys(

@@ -135,7 +135,8 @@ def _range(found: Range | None) -> str:
 def charts(found: Matrix) -> tuple[Bars, ...]:
     """Return three charts of images a second: in training, through the model alone, through ultralytics' predictor.
 
-    Each has a group of bars for each machine, model and size. A chart with fewer than two bars is left out.
+    Each has a group of bars for each machine, model, image size, batch and dtype. A chart with fewer than two bars is
+    left out.
     """
     speeds: dict[str, Callable[[Measured], float | None]] = {
         "Images a second in training": lambda row: row.trained_a_second,

@@ -125,7 +125,10 @@ def problems(findings: Iterable[Finding], facts: Facts, doubt: Doubt | None = No
 
 
 def not_working_here(report: Report, *, saved: bool = False) -> list[Block]:
-    """Return the requirements in the current folder's project files that would not work here, each with the line to write instead."""
+    """Return a block with the requirements in the project's files that would not work here; no block if there are none.
+
+    The files are those of the current folder. Each requirement has the line to write instead, if one is known.
+    """
     lines = []
     for finding in report.project:
         places = " and ".join(f"{e.file}:{e.line} ({e.text})" for e in finding.evidence if e.kind == "log")
@@ -211,7 +214,10 @@ def _why(step: Step, shell: str) -> str:
 
 
 def tried(report: Report) -> list[Block]:
-    """Return the results of the trial, or why there was none."""
+    """Return the blocks with the results of the trial, or with the reason why it was skipped.
+
+    No block if there is neither.
+    """
     if report.trials_skipped:
         return [Notes("Attention backends: not tried", (report.trials_skipped,))]
     if not report.trials:

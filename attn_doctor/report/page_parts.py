@@ -32,13 +32,17 @@ class Page(NamedTuple):
 
 
 def about(code: str) -> tuple[Block, ...]:
-    """Return the page of `attn-doctor explain`, without its title; empty if this attn-doctor has no such code."""
+    """Return the page that `attn-doctor explain CODE` shows, without its title; empty if there is no such code."""
     module = next((module for module in ALL if code == module.MODE.code), None)
     return tuple(pages.blocks(module))[1:] if module else ()
 
 
 def arranged(blocks: Iterable[Block]) -> Page:
-    """Return the parts of a page. Without a verdict, a page keeps the order of its outline."""
+    """Return the parts of a page, from the blocks of an outline. Within a part, blocks keep their order.
+
+    The first verdict is that of the page; a later verdict directly below a heading begins an advice. The fields at the
+    top become the last section, "The machine".
+    """
     rest = list(blocks)
     brand = "attn-doctor"
     if rest and isinstance(rest[0], Heading):

@@ -18,7 +18,7 @@ Scale = Literal["linear", "log"]
 
 
 class Link(NamedTuple):
-    """Describe one link of the chain from the driver to the model."""
+    """Describe one link of the machine's chain, which goes from the system to the model."""
 
     name: str  # "CUDA"
     state: State
@@ -29,7 +29,7 @@ class Link(NamedTuple):
 
 
 class Chain(NamedTuple):
-    """Hold the map of the machine: the links from the driver to the model."""
+    """Hold the map of the machine: the links from the system to the model."""
 
     caption: str
     links: tuple[Link, ...]
@@ -51,7 +51,8 @@ class Bar(NamedTuple):
 class Bars(NamedTuple):
     """Hold a chart with a bar for each backend.
 
-    On the linear scale bars begin at 0, and `most` is the right edge. On the log scale dots stand between `least` and `most`, which are powers of ten.
+    On the linear scale bars begin at 0, and `most` is the right edge. On the log scale dots stand between `least` and
+    `most`, which are powers of ten.
     """
 
     caption: str
@@ -70,7 +71,7 @@ class Bars(NamedTuple):
         return round(min(100.0, 100 * value / self.most), 2) if self.most > 0 else 0.0
 
     def ticks(self) -> tuple[tuple[float, str], ...]:
-        """Return the marks of the log scale, as (place in percent, text): at most six."""
+        """Return the marks of the log scale, as (place in percent, text): at most six. The linear scale has none."""
         if self.scale == "linear":
             return ()
         first, last = round(math.log10(self.least)), round(math.log10(self.most))

@@ -125,7 +125,7 @@ def _number(steps: Sequence[PlannedStep]) -> str:
 
 
 def way(one: Way, shell: str, target: str | None = None) -> Problem:
-    """Return one way with all its steps.
+    """Return the block of one way, with the commands of all its steps for `shell`.
 
     `target`: the Python to which the plan can be applied; None: the plan is only shown.
     """

@@ -18,10 +18,10 @@ _FEWEST = 300  # characters: a folded part is not cut below this
 
 
 def shortened(blocks: Sequence[Block], most: int, length: Length) -> list[Block]:
-    """Return blocks with at most `most` characters in all, as `length` counts them.
+    """Return the blocks; if they have more than `most` characters in all, they are shortened to about that many.
 
-    The last block then names all that was left out. Folded parts are cut first, the longest first, down to one length for all of
-    them. Other blocks are cut only if they alone are too long, the longest first.
+    If something was left out, the last block names it. Folded parts are cut first, the longest first, down to one
+    length for all of them. Other blocks are cut only if they alone are too long, the longest first.
     """
     sizes = [length(block) for block in blocks]
     if sum(sizes) <= most:

@@ -19,7 +19,7 @@ _READ_COSTS = "The mean over the seeds; the thin line is its {:.0%} interval. {}
 
 
 def charts(study: Study, comparisons: Sequence[Comparison]) -> tuple[Picture, ...]:
-    """Return the pictures for which the trainings have numbers."""
+    """Return the pictures of a study: differences, learning curves, costs. One without enough numbers is left out."""
     made: list[Picture | None] = [_differences(study, comparisons)]
     learned = (_learning(study, title, of, most) for title, of, most in _curves(study))
     shown = [picture for picture in learned if picture]

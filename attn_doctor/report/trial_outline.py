@@ -23,7 +23,8 @@ _GAIN_TONES: dict[GainVerdict, Tone] = {"faster": "good", "slower": "bad"}
 def outline(study: Study, facts: Facts | None = None, prescription: str | None = None) -> list[Block]:
     """Return all blocks of `attn-doctor trial`, in the order in which a reader sees them.
 
-    `study`: its results (`trials.long_trial.Study`). `facts`: the facts of the target, for commands that install something. `prescription`: the prescription file; None: the usual file.
+    `study`: its results (`trials.long_trial.Study`). `facts`: the facts of the target, for commands that install
+    something. `prescription`: the prescription file; None: the usual file.
     """
     blocks: list[Block] = []
     if study.trials_skipped:

@@ -1,7 +1,7 @@
 """Start a program below a parent process of its own, so that a program that ends its parent does not end attn-doctor.
 
-The parent is `system/parent.py`, run by attn-doctor's own Python; it takes 14 ms of processor time (measured on a busy machine). A program that looks for attn-doctor among all
-processes of the user can still end it.
+The parent is `system/parent.py`, run by attn-doctor's own Python; it takes 14 ms of processor time (measured on a busy machine). A
+program that looks for attn-doctor among all processes of the user can still end it.
 """
 
 from __future__ import annotations
@@ -41,11 +41,14 @@ class Apart:
         self._told = b""
 
     def poll(self) -> int | None:
-        """Return the exit code, or the negative number of the signal that ended the program; None while it runs."""
+        """Return the exit code, or the negative number of the signal that ended the program; None while it runs.
+
+        -9 too if its parent was ended (`orphaned`); the program itself may still run then.
+        """
         return self._heard(0.0)
 
     def wait(self, timeout: float) -> int:
-        """Wait until the program ends. Raises subprocess.TimeoutExpired after `timeout` seconds."""
+        """Wait until the program ends, and return what `poll` returns. Raises subprocess.TimeoutExpired after `timeout` seconds."""
         code = self._heard(timeout)
         if code is None:
             raise subprocess.TimeoutExpired(str(self.pid), timeout)
@@ -65,7 +68,7 @@ class Apart:
                 os.kill(self.pid, number)
 
     def forget(self) -> None:
-        """End the parent. The number of the program is free from now on."""
+        """End the parent. From now on another process can get the number of the program, so it must not be used any more."""
         self._link.close()
         try:
             self._parent.wait(0.5)
@@ -85,9 +88,10 @@ class Apart:
 def start(
     argv: Sequence[str | bytes], env: Mapping[str, str], *, cwd: str | None, stdin: int, marks: Mapping[str, str]
 ) -> Apart | None:
-    """Start a program with pipes for its output. Raises OSError if it cannot be started, as subprocess.Popen does.
+    """Start a program below a parent, with pipes for its output. Raises OSError if it cannot be started, as subprocess.Popen does.
 
-    `marks`: variables of the parent, by which it is found. None: the parent cannot be started, so the program needs another way.
+    `marks`: variables of the parent, by which `leftovers` finds it. Return None if the parent ended, or did not answer within 20
+    seconds, before it started the program: then the caller must start the program without a parent.
     """
     ours, theirs = socket.socketpair()
     with theirs:

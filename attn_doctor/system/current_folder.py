@@ -1,8 +1,8 @@
-"""Prevent every program that attn-doctor starts from running code of the current folder.
+"""Prevent the programs that attn-doctor starts from running code of the current folder. Excepted is the user's own (`attn-doctor run`).
 
 `python -m`, `python -c` and `python -` search for modules in the current folder first, and an empty entry of PYTHONPATH or
-LD_LIBRARY_PATH means the current folder too. Then a json.py or a libgomp.so.1 in that folder would run. So every child starts in
-an empty folder that attn-doctor makes. Only an installer stays in the current folder, for its `-e .` and `-r requirements.txt`.
+LD_LIBRARY_PATH means the current folder too. Then a json.py or a libgomp.so.1 in that folder would run. So a child starts in an
+empty folder that attn-doctor makes. An installer stays in the current folder, for its `-e .` and `-r requirements.txt`.
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ def guarded(argv: Sequence[str], cwd: str | None = None) -> tuple[list[str], str
 
     A command of pip stays in `cwd` (None: the current folder), because its arguments may be relative to it: `-e .`, and
     `find-links = wheels` in the user's settings. Commands of `ensurepip`, `venv` and `-c` have no such arguments and start more
-    Pythons, so they run in the empty folder. A program that is not a Python (uv, conda, rm) stays unchanged.
+    Pythons, so they run in the empty folder. Any other command (uv, conda, rm) stays in `cwd`; only a relative path of its program is
+    made absolute.
     """
     made = program(argv)
     if made[1:2] == ["-m"] and len(made) > 2:

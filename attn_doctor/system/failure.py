@@ -38,9 +38,9 @@ def limit(error: BaseException) -> str | None:
 
 
 def hide_failed_threads() -> None:
-    """Print nothing when Python itself could not begin a thread for lack of memory: a sentence about the limit follows.
+    """Make Python silent about a thread that could not begin for lack of memory, because attn-doctor prints a sentence about it.
 
-    Python would print "Exception ignored in thread started by", from C.
+    Otherwise Python would print "Exception ignored in thread started by" and a traceback. Other ignored errors are still printed.
     """
     before = sys.unraisablehook
 
@@ -101,7 +101,10 @@ def _where(error: BaseException) -> str:
 
 
 def tell(error: BaseException) -> int:
-    """Print the sentence about an error of attn-doctor itself on standard error, and return the exit code."""
+    """Print the sentence about an error of attn-doctor itself on standard error, and return the exit code.
+
+    With ATTN_DOCTOR_DEBUG=1 the traceback comes first.
+    """
     chosen = code(error)
     try:
         if os.environ.get(VARIABLE, "0") not in ("", "0"):
@@ -135,10 +138,11 @@ _restored: list[str] = []
 
 
 def start_again(error: BaseException) -> None:
-    """Start the same command again, without the variables that made the loader use other libraries. It then does not return.
+    """Start the same command again, without LD_PRELOAD, LD_LIBRARY_PATH and their like (`_LIBRARY_VARIABLES`). It then does not return.
 
-    It returns, and does nothing, for an error that is not about a library, if none of these variables is set, and if the command was
-    started again already.
+    It returns, and does nothing, for an error that is not about a library, if none of these variables is set, if the command was
+    started again already, and on Windows.
+
     Example: a truncated libz.so.1 on LD_LIBRARY_PATH keeps Python's own zlib from loading. Then attn-doctor would fail because of
     the fault that it should find.
     """

@@ -29,13 +29,16 @@ def raise_if_exhausted(error: Exception) -> None:
 
 
 def head(path: str | os.PathLike[str], most: int = MOST) -> bytes:
-    """Return the first `most` bytes of a regular file. Raises OSError for anything else."""
+    """Return the first `most` bytes of a regular file. Raises OSError for anything else, and Exhausted as `opened` does."""
     with opened(path) as file:
         return file.read(most)
 
 
 def opened(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open a regular file for reading. Raises OSError for anything else: a pipe may have no writer, a device no end."""
+    """Open a regular file for reading. Raises OSError for anything else: a pipe may have no writer, a device no end.
+
+    Raises Exhausted if no more files can be opened.
+    """
     # O_NONBLOCK: opening a pipe would wait for a writer. Windows lacks it, and has no pipes among its files.
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -49,7 +52,7 @@ def opened(path: str | os.PathLike[str]) -> BinaryIO:
 
 
 def check_regular(path: str | os.PathLike[str]) -> None:
-    """Raise OSError if there is no regular file: for code that opens the file by itself, as zipfile does. A link to a file is one."""
+    """Raise OSError unless a path leads to a regular file, links followed. For code that opens the file by itself, as zipfile does."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
 

@@ -1,9 +1,9 @@
 """Leave nothing behind: mark every process that a command starts, and put its temporary files into one folder.
 
-At the end of a command, processes that left their group (setsid, a daemon) are found by the mark in their environment and ended,
-and the folder is removed. If this process is killed, a helper process, the guard, does both. The guard waits on a pipe that only
-this process has open. Two kinds of process are not found: those that clear their environment, and those of another user. Standard
-library only.
+At the end of a command, processes that left their group (setsid, a daemon) are found by the mark in their environment and ended
+(Linux only), and the folder is removed. If this process is killed, a helper process, the guard, does both. The guard waits on a pipe
+that only this process has open. Two kinds of process are not found: those that clear their environment, and those of another user.
+Standard library only.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def token() -> str:
 
 
 def marked(environ: Mapping[str, str], mark: str) -> dict[str, str]:
-    """Return a copy of an environment with one more mark. The marks of an attn-doctor that started this one stay."""
+    """Return a copy of an environment with one more mark in its variable `MARK`. The marks of an attn-doctor that started this one stay."""
     return {**environ, MARK: ":".join([*filter(None, environ.get(MARK, "").split(":")), mark])}
 
 
@@ -66,7 +66,10 @@ def folder() -> str | None:
 
 
 def new_folder(name: str = "") -> str | None:
-    """Make a new folder below `folder()`; None if that is not possible, for example on a full disk."""
+    """Make a new folder below `folder()`, and return its path; None if that is not possible, for example on a full disk.
+
+    `name`: the beginning of its name; tempfile adds the rest.
+    """
     place = folder()
     try:
         return tempfile.mkdtemp(prefix=name, dir=place) if place else None

@@ -10,8 +10,8 @@ from typing import IO
 def hold(path: Path) -> IO[bytes] | None:
     """Lock a file for this process until the returned file is closed. None: another process holds the lock.
 
-    Raises OSError if the file cannot be opened. Linux and macOS: flock(2). Windows: always None; it does not say there that another
-    process holds the lock.
+    Raises OSError if the file cannot be opened. Linux and macOS: flock(2). Windows: nothing is locked, and None is always returned,
+    whether or not another process uses the file.
     """
     if sys.platform == "win32":
         return None

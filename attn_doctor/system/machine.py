@@ -50,9 +50,10 @@ def processor_time() -> tuple[int, int] | None:
 
 
 def processor() -> str:
-    """Return the name of the processor and a short name of its abilities. Two machines of the same kind give the same result.
+    """Return the name of the processor and a hash of its features (the flags): "AMD EPYC 7763 64-Core Processor, 1f0c9a37".
 
-    Linux: /proc/cpuinfo. macOS and Windows: the name that `platform` returns, without abilities.
+    Two machines of the same kind give the same result. Linux: /proc/cpuinfo. macOS and Windows: the name that `platform` returns,
+    without a hash.
     """
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as stream:

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 
 def own_folder(path: Path, *, make: bool = False) -> Path | None:
-    """Return a folder if only this user can write to it, else None. None also for a relative path, and if it does not exist.
+    """Return a folder if it belongs to this user and only this user can write to it, else None.
 
-    `make`: create it first, with mode 0700. Raises OSError if it cannot be created.
+    None also for a relative path, for a link, and if it does not exist. `make`: create it first, with mode 0700, and its parents.
+    Raises OSError if it cannot be created.
     """
     if not path.is_absolute():
         return None

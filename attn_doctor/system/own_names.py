@@ -98,9 +98,10 @@ def _of_the_account() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def restore(text: str, own: Own | None = None) -> str:
-    """Replace the placeholders in a text by the real home folder, user and host.
+    """Replace the placeholders <home>, <user> and <host> in a text by the real home folder, user and host.
 
-    The text is from a report that this machine wrote.
+    The text is from a report that this machine wrote. `own`: the names; None: those of this machine. If the home folder is not known,
+    <home> stays.
     """
     own = own or Own.of_this_machine()
     return text.replace("<home>", own.home or "<home>").replace("<user>", own.user).replace("<host>", own.host)

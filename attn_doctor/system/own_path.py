@@ -1,4 +1,4 @@
-"""Keep attn-doctor's own process working in a broken environment: its sys.path has only the folders of its own packages.
+"""Keep attn-doctor's own process working in a broken environment: its sys.path has only Python's folders and those of its packages.
 
 PYTHONPATH may name the packages of another Python, or a folder with a json.py. The target is examined with PYTHONPATH
 unchanged; attn-doctor itself imports nothing from there. Only `sys` may be imported here before the path is clean.
@@ -41,7 +41,10 @@ def clean() -> None:
 
 
 def environment() -> "dict[str, str]":
-    """Return the variables for a child with attn-doctor's own interpreter: PYTHONPATH has the folders of our packages only."""
+    """Return the variables for a child with attn-doctor's own interpreter: PYTHONPATH has the folders of our packages only.
+
+    Empty if another program imported attn_doctor: then the child gets PYTHONPATH as it is.
+    """
     if _kept is None:  # attn_doctor was imported by another program, which keeps its path
         return {}
     import os

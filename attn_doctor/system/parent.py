@@ -1,8 +1,9 @@
 """Be the parent of one program. `apart` starts this module as a process of its own, between attn-doctor and each program that it starts.
 
-A program that ends its parent, as `os.kill(os.getppid(), 9)` does, ends this process and not attn-doctor. The descriptor named by the first
-argument is a socket. It brings the program: one line "PROGRAMS WORDS VARIABLES" with three numbers, and so many texts, each ended by a NUL.
-It takes the answers: "started PID", before the program can do anything, "running 0" or "failed ERRNO", then "exit CODE" or "signal NUMBER". Only modules that start fast are imported.
+A program that ends its parent, as `os.kill(os.getppid(), 9)` does, ends this process and not attn-doctor. The first argument is the number
+of a descriptor, a socket. From it this process reads the program: a text "PROGRAMS WORDS VARIABLES" with three numbers, then so many paths,
+words of the command and variables; each text is ended by a NUL. To the socket it writes lines: "started PID", before the program can do
+anything; "running 0" or "failed ERRNO"; then "exit CODE" or "signal NUMBER". Only modules that start fast are imported.
 """
 
 import _signal  # type: ignore[import-not-found] # `signal` imports enum, which takes as long as Python itself

@@ -46,5 +46,8 @@ def one_line(text: str) -> str:
 
 
 def in_a_file(text: str) -> str:
-    """Return the content of a finished file, in JSON or another format, with an escape for every character that cannot be seen."""
+    r"""Return the whole content of a file, in JSON or another format, with an escape for every character that cannot be seen.
+
+    The escapes are JSON's ("\u200b"), so that a JSON file stays valid. Tabs and line breaks stay, "\r" included.
+    """
     return text if text.isascii() and text.isprintable() else text.translate(_IN_A_FILE)

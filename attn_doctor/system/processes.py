@@ -207,8 +207,8 @@ def become(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 def die_of(number: int, *, whole_group: bool = False) -> int:
     """End this process by a signal, because a program that it ran was ended by that signal.
 
-    Returns 128 + the number if the signal does not end this process. `whole_group`: the signal is also sent to the script that
-    runs this process, as the terminal does with Ctrl-C, so that a loop in the script ends.
+    Returns 128 + the number if the signal does not end this process. `whole_group`: the signal is also sent to all other processes of
+    this process group, as the terminal does with Ctrl-C, so that a loop in the script that runs this process ends.
 
     Linux and macOS: no second core file is written. Windows has no such signals: 128 + the number is returned.
     """

@@ -2,6 +2,6 @@
 
 Most run in the target interpreter; those that ask the driver (libcuda, nvml) run in the doctor's own.
 
-attn-doctor never imports them. `child.run` joins `channel.py` and one of them into a single program, and sends its text to the
+attn-doctor never imports them. `child.run` joins `channel.py` and some of them into a single program, and sends its text to the
 target on standard input. So it also works through ``ssh host python3 -`` or ``docker exec -i``.
 """

@@ -50,7 +50,7 @@ class Fork:
 
     @staticmethod
     def leaving(dump_writer):
-        """Replace os._exit by a function that first writes the place of its call, because os._exit ends the process without output."""
+        """Return a function to replace os._exit, which ends the process without output: first the place of the call is written."""
 
         def leave(status):
             faulthandler.dump_traceback(file=dump_writer, all_threads=False)

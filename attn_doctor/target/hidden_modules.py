@@ -42,7 +42,10 @@ def module_name(entry):
 
 
 def hidden_here():
-    """Return the files and folders of the current folder that a program there would import instead of an installed module."""
+    """Return the files and folders of the current folder that a program there would import instead of an installed module.
+
+    A folder ends with "/". The result is an unknown if the current folder cannot be named or read.
+    """
     names = set(WATCHED) | set(IMPORTED_BY_ULTRALYTICS) | set(getattr(sys, "stdlib_module_names", STDLIB_OFTEN_HIDDEN))
     if HERE is None:
         return unknown("the current folder cannot be named")

@@ -48,6 +48,7 @@ ULTRALYTICS = ["ultralytics", "ultralytics.nn.tasks", "from:ultralytics:YOLO", "
 def attempt(name, module_names):
     """Import modules in order until one fails, and return one record: module, ok, failed, path, version, warnings, seconds, fault, loaded.
 
+    `name`: the name in the record. For "requirements" and "loggers" the modules are found here, and `module_names` is not used.
     A name in `module_names` can also be "library:PATH" (a library of torch operators), "from:MODULE:NAME", "checked:MODULE"
     (imported only if its files differ from its RECORD), "optional:MODULE" (may raise ImportError), or "sources:DISTRIBUTION" (its files that
     differ from its RECORD are read and compiled, not run: most of them are imported late).
@@ -248,7 +249,10 @@ def wanted(name):
 
 
 def start(name, module_names):
-    """Start an import in a fork; the caller waits for it at the end. On a system without fork, ask attn-doctor for a separate process."""
+    """Start an import in a fork; the caller waits for it at the end.
+
+    On a system without fork, ask attn-doctor for a separate process; in such a process (CONFIG["only"]), import at once.
+    """
     if FORKS:
         pending.append(Fork(name, module_names))
     else:

@@ -262,7 +262,7 @@ def markers():
 
 
 def base_interpreter():
-    """Return the interpreter behind a virtual environment."""
+    """Return the path of the interpreter from which the virtual environment was made; outside of one, the path of this interpreter."""
     version = "python{}.{}".format(*sys.version_info[:2])
     for name in ("bin/" + version + getattr(sys, "abiflags", ""), "bin/" + version, "python.exe"):
         path = os.path.join(sys.base_exec_prefix, name)
@@ -272,7 +272,7 @@ def base_interpreter():
 
 
 def layout():
-    """Return the folders of this environment into which an installer writes."""
+    """Return the folders of this environment into which an installer writes, its Python, its prefixes and sys.path."""
     paths = sysconfig.get_paths()
     user = [site.getusersitepackages(), os.path.join(site.getuserbase(), "bin")] if site.ENABLE_USER_SITE else []
     return {

@@ -13,7 +13,7 @@ def message(library, function, code):
 
 
 def loaded_from(name):
-    """Return the path of the file that the loader really loaded for a library ("libcuda."); None if it is not known."""
+    """Return the path of the loaded file whose name begins with `name` ("libcuda."); None if it is not known."""
     try:
         with open("/proc/self/maps") as maps:
             for line in maps:

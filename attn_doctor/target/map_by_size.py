@@ -49,7 +49,10 @@ def validated(trainer):
 
 
 def as_arrays(predictions, batch, place):
-    """Return the predictions and objects of one image as arrays, boxes as (left, top, right, bottom) in pixels."""
+    """Return the predictions and objects of one image as arrays, boxes as (left, top, right, bottom) in pixels.
+
+    place: the index of the image in the batch.
+    """
     import numpy
 
     if not isinstance(predictions, dict):  # older releases: a row for each, (box, confidence, class)
@@ -101,7 +104,11 @@ def within(boxes, low, high):
 
 
 def overlaps_judged(image, low, high):
-    """Return (right, left out) for the predictions of one image: two arrays [predictions, IoU limits] of booleans."""
+    """Return (right, left out) for the predictions of one image: two arrays [predictions, IoU limits] of booleans.
+
+    right: the prediction finds an object of this size. left out: it does not count, because the object that it finds has another size,
+    or because it finds none and has itself another size.
+    """
     import numpy
 
     boxes, objects = image["boxes"], image["objects"]

@@ -92,7 +92,10 @@ def bytes_of(tensors):
 
 
 def chosen_optimiser(model, iterations):
-    """Return the optimiser that ultralytics' trainer makes for optimizer=auto. Its steps are too small to change the weights."""
+    """Return the optimiser that ultralytics' trainer makes for optimizer=auto, with a learning rate of 1e-9: weights hardly change.
+
+    `iterations`: the steps of the whole training, by which ultralytics chooses.
+    """
     from ultralytics.cfg import get_cfg
     from ultralytics.engine.trainer import BaseTrainer
 
@@ -104,7 +107,7 @@ def chosen_optimiser(model, iterations):
 
 
 class Split:
-    """Run the training steps of one backend in one dtype, and split each optimiser's memory."""
+    """Run training steps of one backend in one dtype, and split their peak memory into parts, once with each optimiser."""
 
     def __init__(self, subject, averaged, cell):
         self.subject, self.averaged, self.cell = subject, averaged, cell
@@ -141,9 +144,10 @@ class Split:
         entered("end")
 
     def whole(self, optimiser):
-        """Run a step without counting. Return (bytes of the peak as measured, reserved and of the process; bytes after each phase).
+        """Run a step without counting its tensors. Return (bytes at the peak, bytes before the step and after each phase).
 
-        None: not known. The list of the phases is empty on a CPU.
+        The first is {"measured": of the tensors before the step and the growth since, "reserved": by PyTorch's allocator on a GPU,
+        "process": resident memory of the process on a CPU}; None: not known. The second is a list; on a CPU it is empty.
         """
         self.begin()
         device, ends = self.subject.device, []
@@ -165,7 +169,7 @@ class Split:
         return found, ends
 
     def counted(self, optimiser):
-        """Run a step and count its storages. Return (the storages, the bytes after each phase)."""
+        """Run a step and count its storages. Return (the storages, the bytes before the step and after each phase)."""
         self.begin()
         storages, ends = Storages(), []
         for part, tensors in self.held(optimiser).items():

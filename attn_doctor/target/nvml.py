@@ -22,7 +22,10 @@ def mig_uuids(handle):
 
 
 def fabric_state(handle):
-    """Return the state of the NVLink fabric of a GPU, which Hopper GPUs and newer report; None if the GPU is in no fabric."""
+    """Return the state of the NVLink fabric of a GPU, "completed"; None if the GPU is in no fabric, or if NVML does not tell.
+
+    Hopper GPUs and newer report it.
+    """
     try:
         info = nvml.c_nvmlGpuFabricInfoV_t()
         nvml.nvmlDeviceGetGpuFabricInfoV(handle, nvml.byref(info))
@@ -71,7 +74,10 @@ def processes(handle):
 
 
 def program(pid):
-    """Return the name of a program's file without its folder, because the name of a folder can show its owner."""
+    """Return the name of the file of a process, without its folder, because the name of a folder can show its owner.
+
+    None or an unknown as `ask` returns them.
+    """
     name = ask("nvmlSystemGetProcessName", pid)
     if not isinstance(name, str):
         return name
@@ -135,7 +141,7 @@ def health(handle):
 
 
 def bus_id(handle):
-    """Return the address of a GPU on the PCI bus as the kernel log writes it: "0000:65:00"."""
+    """Return the address of a GPU on the PCI bus as the kernel log writes it, "0000:65:00"; None or an unknown as `ask` returns them."""
     told = ask("nvmlDeviceGetPciInfo", handle)
     if told is None or isinstance(told, dict):
         return told

@@ -20,7 +20,10 @@ def next_order(number):
 
 
 def serve(answer):
-    """Answer orders until the doctor ends this process. An exception of an order is sent as its answer."""
+    """Answer orders until the doctor ends this process. An exception of an order is sent as its answer.
+
+    `answer`: a function that carries out an order, and returns the fields of its answer.
+    """
     gc.collect()
     gc.freeze()  # keeps existing objects out of garbage collection: scanning them takes a tenth of a second
     gc.disable()

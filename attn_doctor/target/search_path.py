@@ -49,7 +49,7 @@ def read(path):
 
 
 class Path:
-    """Build the sys.path of an interpreter without `site`, from files."""
+    """Build the sys.path that an interpreter would have, from files. Its module `site` is not run."""
 
     def __init__(self, entries):
         self.entries = []

@@ -12,7 +12,7 @@ MOST_SHAPES = 4  # on one image
 def one_image(random_numbers, size):
     """Return (image, objects) with one to four shapes that do not overlap.
 
-    image: [size, size, 3]. objects: [(shape, left, top, width, height)] in pixels.
+    image: [size, size, 3]. objects: [(index in SHAPES, left, top, width, height)], places and sizes in pixels.
     """
     import cv2
     import numpy
@@ -44,7 +44,7 @@ def one_image(random_numbers, size):
 
 
 def write_shapes(folder, train, val, size, seed):
-    """Write the data set into a new folder, and return the path of its YAML file. An existing data set is not changed.
+    """Write a data set of coloured shapes into a new folder, and return the path of its YAML file. An existing one is not changed.
 
     `train`, `val`: the number of images of each part. `size`: the side of an image in pixels.
 

@@ -47,7 +47,7 @@ def digest_of_files(paths, base):
 
 
 def data_set(data, imgsz):
-    """Return (path of the YAML file, hashes, number of images of each part).
+    """Return (path of the YAML file, hashes, number of images of each part): (..., {"train/images": "9f86..."}, {"train": 128}).
 
     Ultralytics reads the labels here once and writes its cache, so that no two trainings write the cache at the same time.
     """

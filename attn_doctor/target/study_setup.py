@@ -4,9 +4,10 @@
 
 
 def set_up_ultralytics():
-    """Set up ultralytics in the same way for every arm of a study.
+    """Set up ultralytics in the same way for every arm of a study, and return the module.
 
-    No installed package adds augmentation, ultralytics downloads nothing, and data sets are in the user's folder.
+    albumentations adds no augmentation, no weights are downloaded to check mixed precision, and CONFIG["datasets"] and
+    CONFIG["threads"] are used if they are set.
     """
     # albumentations draws from random numbers of its own, and is used only where it happens to be installed.
     sys.modules["albumentations"] = None

@@ -14,7 +14,8 @@ SHARES = {"forward": 0.4, "step": 1.0}
 def make_subject():
     """Make the model. If that fails, report the reason, and return a subject with the attention calls alone.
 
-    None if nothing can be tried: the model has no attention, the memory is too small, or the CUDA context is broken.
+    None if nothing can be tried: the model has no attention, the memory is too small, or the CUDA context is broken. When the proofs
+    are done and only times are measured, the error is raised instead.
     """
     if CONFIG["scope"] == "model":
         try:
@@ -77,9 +78,10 @@ SUSPICIOUS = 0.01  # error of a whole model's gradients in float32 above which i
 
 
 def refuted(subject, cell, error):
-    """Return the fault in the gradients of a training step with this backend; None if they are right.
+    """Return the fault in the gradients of a training step with this backend; None if none was found, or if nothing was checked.
 
-    Each module is checked with the memory layout and the batch of the step.
+    Each module is checked with the memory layout and the batch of the step. That is done only if the gradients of the whole model in
+    float32 (`error`: relative) are suspicious, or if the modules were checked with another backend before.
     """
     if (
         subject.scope != "model"
@@ -192,7 +194,7 @@ def twin_of(subject, cell, reference, others):
 
 
 def served_by(watch):
-    """Return the operators of each watched call, forward and backward, where all are PyTorch's own fused ones; else None."""
+    """Return the operators of each watched call, forward and backward; None unless all are PyTorch's own fused ones."""
     if not all("scaled_dot_product" in name for seen in watch.calls for name in seen["forward"]):
         return None
     return [seen["forward"] + seen["backward"] for seen in watch.calls if seen["forward"]] or None
@@ -302,7 +304,10 @@ def one_pass(subject, cell, clock, what):
 
 
 def warm_up(subject, cell, clock, what):
-    """Run one pass, and take the memory peak of a training step. The last warm-up counts: memory that is allocated only once is there."""
+    """Run one pass and return its milliseconds. Of a training step also store the memory peak, in `cell.peak`.
+
+    The peak of the last warm-up stays: by then the memory that is allocated only once is allocated.
+    """
     if what == "forward":
         return one_pass(subject, cell, clock, what)
     taken = []

@@ -113,7 +113,7 @@ class ModelSubject:
             yield
 
     def forward(self, backend, dtype):
-        """Run inference as `predict` does it: evaluated, batch norms folded into the convolutions, inference mode."""
+        """Run inference as `predict` does it: evaluation mode, batch norms folded into the convolutions, torch.inference_mode."""
         if self.fused is None:
             self.fused = copy.deepcopy(self.model).eval()
             self.fused.fuse(verbose=False)

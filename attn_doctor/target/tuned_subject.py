@@ -35,7 +35,7 @@ class TunedSubject(ModelSubject):
 
     @contextlib.contextmanager
     def deterministic(self, given):
-        """Set the switches of deterministic=True, Ultralytics' default, or of deterministic=False."""
+        """Return a context in which cuDNN is deterministic, Ultralytics' default, unless `given` has the change "nondeterministic"."""
         before = torch.backends.cudnn.deterministic
         torch.backends.cudnn.deterministic = not given.get("nondeterministic")
         try:
@@ -183,7 +183,7 @@ def memory_nodes():
 
 
 def expanded(text):
-    """Return the numbers of a list such as "0-3,8"."""
+    """Return the numbers in a text such as "0-3,8": [0, 1, 2, 3, 8]."""
     numbers = []
     for part in text.split(",") if text else []:
         low, _, high = part.partition("-")

@@ -55,7 +55,7 @@ class Backend(NamedTuple):
 
     @property
     def traits(self) -> Traits:
-        """Return the traits of the backend, which the programs in the target use too."""
+        """Return the traits of the backend (its family, its package, whether it needs a GPU), which the programs in the target use too."""
         return TRAITS[self.name]
 
     @property

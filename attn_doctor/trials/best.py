@@ -27,9 +27,10 @@ class Best(NamedTuple):
 def best(rows: Sequence[Trial], dtype: Dtype | None) -> Best:
     """Return the backend to use in this dtype. `rows`: of one model (or its attention) at one image size.
 
-    A row whose status is not "ok" is never chosen. Another backend is chosen instead of eager only if its own verdict is
-    "faster". If eager was not tried, or is "wrong", the fastest right row is chosen, even if it is slower than eager. If eager
-    failed, none is chosen ("lost"). Rows of old reports have no verdict, so they are never chosen instead of eager.
+    A row whose status is not "ok" is never chosen. Another backend is chosen instead of eager only if its own verdict is "faster";
+    if there is none, eager is kept. If eager was not tried, or is "wrong", the fastest right row is chosen, even if it is slower than
+    eager. If eager failed, none is chosen ("lost"); the same if eager's status is "other-kernel" and no verdict is "faster". Rows of
+    old reports have no verdict, so they are never chosen instead of eager.
     """
     mine = [row for row in rows if row.dtype == dtype]
     right = [row for row in mine if row.status == "ok" and row.step_ms]
@@ -47,10 +48,10 @@ def best(rows: Sequence[Trial], dtype: Dtype | None) -> Best:
 
 
 def training_dtype(rows: Sequence[Trial]) -> Dtype | None:
-    """Return the dtype in which training runs; None if there are no rows.
+    """Return the dtype in which training runs; None if no row was tried ("ruled-out").
 
-    On a CUDA device it is float16: ultralytics uses it there by default (`amp=True`), even if a small model gains nothing.
-    Elsewhere it is the dtype of the fastest step.
+    On a CUDA device it is float16, if a row in float16 was tried: ultralytics uses it there by default (`amp=True`), even if a small
+    model gains nothing. Elsewhere it is the dtype of the fastest step; if no step was measured, the dtype of the first tried row.
     """
     tried = [row for row in rows if row.status != "ruled-out"]
     if any(row.device.startswith("cuda") and row.dtype == "float16" for row in tried):
@@ -64,7 +65,7 @@ def training_dtype(rows: Sequence[Trial]) -> Dtype | None:
 def beats(row: Trial, others: Sequence[Trial]) -> bool:
     """Return whether this row's training steps are faster than those of every other row, corrected for the number of rows.
 
-    False if there are no other rows, or if the rows have no paired rounds.
+    False if there are no other rows, or if the rows do not all have the same number of rounds (`step_samples`).
     """
     if not row.step_samples or not others or any(len(o.step_samples) != len(row.step_samples) for o in others):
         return False

@@ -19,7 +19,7 @@ class CpuName:
         self._thread = threads.start(_cpu_name)
 
     def name(self) -> str | None:
-        """Return the name; None if py-cpuinfo does not say it in time."""
+        """Return the name; None if py-cpuinfo does not name it. Waits at most 20 seconds for it."""
         return _cpu_name() if self._thread.join(_DEADLINE + 5) else None
 
 

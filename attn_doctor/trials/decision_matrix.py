@@ -1,4 +1,4 @@
-"""Put the trials of several saved reports into one table, and name for each size the attention to use. Pure.
+"""Make two tables of the trials of several saved reports: what was measured, and for each size the attention to use. Pure.
 
 Speeds are not compared here: `best` chooses a backend, by the verdicts of each trial.
 """
@@ -21,7 +21,10 @@ _YOLO12 = re.compile(r"yolov?12[nsmlx](\.ya?ml|\.pt)?")
 
 
 def matrix(saved: Sequence[SavedTrial]) -> Matrix:
-    """Return the two tables of these reports, in the order of the reports."""
+    """Return two tables, in the order of the reports: what was measured, and which attention to use on each machine at each size.
+
+    `without` of the result has a line for each report in which nothing was measured.
+    """
     choices: dict[tuple[object, ...], list[Choice]] = {}
     for one in saved:
         for choice in _choices(one):

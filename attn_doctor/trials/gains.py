@@ -1,6 +1,6 @@
 """Compare every backend of a trial with eager, in the rounds in which both were measured. Pure.
 
-No other module compares speeds. A cell is one backend in one dtype (and at one shape): "sdpa-flash float16".
+No other module compares the backends of a trial with eager. A cell is one backend in one dtype (and at one shape): "sdpa-flash float16".
 """
 
 from __future__ import annotations

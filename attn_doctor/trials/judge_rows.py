@@ -22,7 +22,7 @@ OUTLIER_TIMES = 100  # an error larger than this many times the smallest error o
 
 
 class CellFault(TypedDict, total=False):
-    """Describe why a cell has no result: an exception in the trial's process, or, as an exception, that this process ended too early."""
+    """Describe why a cell has no result: its code raised an exception, or the trial's process crashed, hung or ended in it."""
 
     cell: str
     kind: FaultKind
@@ -61,7 +61,7 @@ class Judged:
         self.eager_errors: dict[str, Sequence[tuple[float, float]]] = {}
 
     def take(self, section: str, data: Any) -> None:
-        """Add one record that the trial's process sent."""
+        """Add one record that the trial's process sent. `section`: its kind, "proof" or "sample"; records of other kinds are skipped."""
         if section == "proof":
             self.proofs[data["cell"]] = data
         elif section == "fault":
@@ -233,7 +233,7 @@ def inaccurate(
     """Compare the errors with eager's in the same dtype, call by call. Returns a text about the first that is too large, else None.
 
     `errors` and `eager`: of each call (error of the output, largest error of the gradients), relative to float64. `eps`: the
-    machine epsilon of the dtype.
+    machine epsilon of the dtype. `tokens`: of the longest call.
     """
     for index, what in enumerate(("output", "gradient")):
         for call, (mine, base) in enumerate(zip(errors, eager, strict=False)):
@@ -275,7 +275,7 @@ def _reason(fault: CellFault) -> str:
 
 
 def fault_record(fault: Fault, seconds: float) -> CellFault:
-    """Return the fault of a cell whose child process crashed or hung. `seconds`: the longest silence that was allowed."""
+    """Return the fault of a process that crashed or hung as the fault of a cell. `seconds`: the longest silence that was allowed."""
     return {
         "kind": fault.kind,
         "type": fault.type,

@@ -34,7 +34,7 @@ _FOREVER = 24 * 3600.0
 
 
 class StudyRequest(Record, frozen=True, kw_only=True):
-    """Hold the user's request. The image sizes are in `sizes`; `trial.imgsz` is not read."""
+    """Hold what a user asks of the command `trial`. The image sizes are in `sizes`; `trial.imgsz` is not read."""
 
     trial: TrialOptions = TrialOptions()
     sizes: tuple[int, ...] = (640,)

@@ -22,6 +22,8 @@ _RAN = ("ok", "wrong", "other-kernel")
 
 
 class Splits(NamedTuple):
+    """Hold the parts of the peak memory of training steps, one record for each backend, dtype and optimiser."""
+
     splits: tuple[MemorySplit, ...] = ()
     notes: tuple[str, ...] = ()  # sentences about the rows whose memory was not split
 
@@ -35,10 +37,10 @@ def measure(
     say: Say,
     environ: Mapping[str, str] | None = None,
 ) -> Splits:
-    """Split the memory of every row of the model: with the optimiser of a short training, and with that of a long one.
+    """Split the peak memory of a training step, for every row of the model: with the optimiser of a short and of a long training.
 
-    Rows of compiled code are left out, and no row is split on an Apple GPU. `timeout`: the seconds without a record after which the
-    process is ended. Raises OSError if the interpreter cannot be started.
+    Rows of compiled code are left out, and no row is split on an Apple GPU. `say` gets the name of each step. `timeout`: the seconds
+    without a record after which the process is ended. Raises OSError if the interpreter cannot be started.
     """
     ran = [row for row in rows if row.status in _RAN and row.scope == "model" and row.shape is None]
     if not ran:

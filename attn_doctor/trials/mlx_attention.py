@@ -37,6 +37,8 @@ class MlxRow(Record, frozen=True, kw_only=True):
 
 
 class MlxTimes(Record, frozen=True, kw_only=True):
+    """Hold the measurements of MLX's attention at all shapes."""
+
     rows: tuple[MlxRow, ...] = ()
     notes: tuple[str, ...] = ()  # sentences about what failed
 

@@ -150,7 +150,7 @@ class Race:
     ) -> None:
         """Start with all backends in `names`. `base` is eager, which is never dropped; None: eager is not measured.
 
-        `budget`: seconds. `fixed`: exactly `rounds` rounds, unless the time is up, with one look at the end. `wrong`: backends with
+        `budget`: seconds. `fixed`: exactly `rounds` rounds, unless the time is up, and no test before the last one. `wrong`: backends with
         wrong numbers, which cannot win. `lost`: backends that lost every round of inference. With a slow model, one that loses the
         first training step too is dropped at once.
         """

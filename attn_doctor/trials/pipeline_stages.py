@@ -42,11 +42,10 @@ def measure(
     say: Say,
     environ: Mapping[str, str] | None = None,
 ) -> PipelineTimes:
-    """Measure the rows of the model that are "ok", in the target.
+    """Measure the stages of inference, and training steps with an optimiser, for each row of the model that is "ok".
 
-    `timeout`: the seconds without a record after which the process is ended.
-
-    Raises OSError if the interpreter cannot be started.
+    The result is empty if there is no such row. `timeout`: the seconds without a record after which the process is ended. Raises
+    OSError if the interpreter cannot be started.
     """
     proven = [row for row in rows if row.status == "ok" and row.scope == "model" and row.shape is None]
     if not proven:

@@ -53,9 +53,9 @@ class TrialPlan(Record, frozen=True, kw_only=True):
 
 
 def plan(facts: Facts, options: TrialOptions, *, forced: bool = False) -> TrialPlan:
-    """Return the plan of a trial. `forced`: make a plan even if torch did not import.
+    """Return the plan of a trial. If torch is missing or did not import, only `skipped` of the plan is filled, with the reason.
 
-    Raises BadRequest if no machine can meet the request, or if the target lacks the device.
+    `forced`: plan the trial even then. Raises BadRequest if no machine can meet the request, or if the target lacks the device.
     """
     check(options)
     skipped = None if forced else _no_torch(facts)

@@ -1,6 +1,6 @@
-"""Run a planned trial in the target: one process for all backends.
+"""Run a planned trial in the target: one process proves all backends, and another one measures them.
 
-After a crash it is started again without the backend that crashed. A backend that raises, crashes, hangs or exhausts the memory
+After a crash the process is started again without the backend that crashed. A backend that raises, crashes, hangs or exhausts the memory
 becomes a row with the reason; the rest is still measured. The model's code never runs in the doctor's own process.
 """
 

@@ -10,7 +10,10 @@ from attn_doctor.trials.backends import Backend
 
 
 def count(backend: Backend, calls: Sequence[Mapping[str, Sequence[str]]]) -> tuple[AttentionCalls, tuple[str, ...]]:
-    """Count the calls by the kernel that served them, forward and backward, and return the operators seen."""
+    """Return how many calls which kind of kernel served, and the names of the operators that were seen.
+
+    `calls`: of each call the operators that were seen, {"forward": [...], "backward": [...]}.
+    """
     kinds = [kind_of(call) for call in calls]
     composed = kinds.count("composed")
     as_installed = not backend.exchanged

@@ -53,7 +53,7 @@ class Stages:
         return self._at(self._proofs + _PROOF * place, f"proving {name}", then)
 
     def round(self, text: str, what: str) -> Doing:
-        """Count a round of kind `what` ("forward" or "step")."""
+        """Count a round of kind `what` ("forward" or "step"), and return it as the present step. `text`: its description."""
         before = self._rounds_of["forward"] if what == "step" else 0.0
         all_rounds = self._rounds * self._dtypes
         over = min(self._counted[what], all_rounds) / all_rounds

@@ -1,6 +1,6 @@
 """Compute the statistics of a trial: medians with intervals, paired comparisons and their verdicts.
 
-Pure, standard library only. Times on a shared machine are skewed and drift together, so nothing here assumes a normal
+Pure. Times on a shared machine are skewed and drift together, so nothing here assumes a normal
 distribution: intervals are of order statistics, and backends are compared by the ratios of times of the same round, by rank.
 docs/method.md gives the reason for each choice.
 """
@@ -42,7 +42,8 @@ def compare(base: Sequence[float], other: Sequence[float]) -> Gain:
 def decide(gains: Sequence[Gain], level: float = LEVEL, dropped: int = 0) -> list[Gain]:
     """Return the comparisons with p-values corrected by Holm, and with a verdict for each.
 
-    "undecided": too few rounds for a decision, or a large ratio in rounds that contradict each other. "no difference": enough rounds, and the difference is too small to matter.
+    "faster", "slower": the difference is certain, and at least 2 %. "undecided": too few rounds for a decision, or a large ratio in
+    rounds that contradict each other. "no difference": enough rounds, and the difference is not certain, or too small to matter.
     `dropped`: the number of comparisons that ended earlier; they count for the correction too.
     """
     smallest = [2.0 ** (1 - gain.n) * (len(gains) + dropped) for gain in gains]

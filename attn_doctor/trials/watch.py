@@ -101,7 +101,7 @@ class Watching:
         return len(self._states)
 
     def ended(self, seconds: float) -> bool:
-        """Wait at most `seconds` for the child to end by itself."""
+        """Wait at most `seconds` for the child to end by itself. Return whether it has ended."""
         return self._thread.join(seconds)
 
     def stop(self) -> list[dict[str, Any]]:

@@ -28,7 +28,10 @@ from attn_doctor.model.versions import local, pair
 
 
 class Wanted(Record, frozen=True, kw_only=True):
-    """Hold the parts of the key that the user typed. None, and no GPU: that part is read from the target."""
+    """Hold the parts of the key (`knowledge.wheels.Key`) that the user typed.
+
+    A part that is None, or `gpus` if it is empty, is read from the target.
+    """
 
     torch: str | None = None
     cuda: str | None = None
@@ -47,7 +50,7 @@ class Wanted(Record, frozen=True, kw_only=True):
 
 
 class Asked(Record, frozen=True, kw_only=True):
-    """Describe the wheel file that the setup.py of one release would look for."""
+    """Describe the wheel file that the setup.py of one flash-attn release would look for. `why` explains `exists`."""
 
     release: str
     filename: str
@@ -56,7 +59,10 @@ class Asked(Record, frozen=True, kw_only=True):
 
 
 class Answered(Record, frozen=True, kw_only=True):
-    """Hold the complete answer for a key. `sources`: part of the key -> where it was read: "torch": "the command line"."""
+    """Hold the complete answer of `attn-doctor wheels` for the machine that the key describes.
+
+    `sources`: part of the key -> where it was read: "torch": "the command line".
+    """
 
     key: Key
     sources: dict[str, str]
@@ -74,7 +80,11 @@ class Answered(Record, frozen=True, kw_only=True):
 
 
 def _of_tag(platform: str) -> dict[str, str | None]:
-    """Return the C library that a platform tag contains: glibc 2.28 for manylinux_2_28; none for musllinux and Windows."""
+    """Return the part `glibc` of the key that a platform tag decides: {"glibc": "2.28"} for manylinux_2_28_x86_64.
+
+    {"glibc": None} for a system without glibc: musllinux, Windows, macOS. Empty for a tag that does not say it:
+    linux_x86_64.
+    """
     if "musl" in platform or "linux" not in platform:
         return {"glibc": None}
     found = re.match(r"manylinux_(\d+)_(\d+)_", platform)
@@ -216,7 +226,9 @@ def answer(
 def _merged(ours: Sequence[Candidate], seen: Sequence[Candidate]) -> tuple[Candidate, ...]:
     """Return the candidates, best first: those that fit, those that may fit, those that do not fit.
 
-    In each group the authors' wheels come first, then the wheels of other people, then links.
+    In each group flash-attn 2 comes first, then other packages. Of each package, the authors' wheels come first, then
+    the wheels of other people, then links. `seen`: candidates that were found online; they take the place of those of
+    the tables with the same file name.
     """
     names = {c.filename for c in seen}
     rest = [c for c in ours if c.filename is None or c.filename not in names]

@@ -30,7 +30,7 @@ class BuildersPage(NamedTuple):
 
 
 def pages() -> tuple[BuildersPage, ...]:
-    """Return the page of each builder of the table, once."""
+    """Return the pages of all builders in the table of community wheels, each page once."""
     found = {row.page: row.builder for row in community_wheels.rows()}
     return tuple(BuildersPage(builder, page, _address(page)) for page, builder in found.items())
 

@@ -145,7 +145,7 @@ def _of_registry(page: Page, key: Key) -> tuple[list[Candidate], list[str]]:  # 
 
 
 def sizes(urls: Iterable[str]) -> dict[str, int]:
-    """Return address -> size in bytes. A file whose server does not give the size is left out."""
+    """Ask the servers for the size of each file. Return address -> size in bytes, without files of unknown size."""
     found = {}
     for url in urls:
         request = urllib.request.Request(url, method="HEAD", headers=HEADERS)  # noqa: S310 - https alone, see open_address
@@ -160,7 +160,7 @@ def sizes(urls: Iterable[str]) -> dict[str, int]:
 def fetch(url: str) -> Page:
     """Return a page: from the cache if it was fetched in the last six hours, else from the network, else from the older cache.
 
-    Raises NotReached if there is no such page.
+    Raises NotReached if the network does not give it and the cache does not have it.
     """
     now = dt.datetime.now(dt.timezone.utc)
     cached = _cached(url)
@@ -183,7 +183,7 @@ HEADERS = {"User-Agent": AGENT, "Accept": "application/json"}
 def open_address(request: urllib.request.Request) -> Any:
     """Open a connection through the proxies and certificates of the environment.
 
-    Raises NotReached if the server does not answer.
+    Raises NotReached if the address is not https, or if the server does not answer, or answers with an error.
     """
     if request.type != "https":
         raise NotReached("not an https address")

@@ -97,8 +97,9 @@ def fetch(url: str, say: Say) -> Fetched:
 
 
 def held(url: str) -> Fetched | None:
-    """Return the file that was downloaded from this address; None if there is none, or if the file has changed since.
+    """Return the file that was downloaded from this address, without a new download.
 
+    None if there is none, or if its digest is not that of the first file from this address.
     Raises Refused if the address is not that of a wheel.
     """
     path, known = _place(url), _first(url)

@@ -51,6 +51,7 @@ from attn_doctor.failure_modes.recipe import (
 )
 from attn_doctor.failure_modes.shared import (
     building,
+    conda_nvcc,
     cut_logs,
     kit_of_project,
     subject,
@@ -141,7 +142,7 @@ MODE = FailureMode(
 
 
 def detect(facts: Facts) -> Hit | None:
-    told = _of_deepspeed(facts) or kit_of_project.told(facts)
+    told = _of_deepspeed(facts) or kit_of_project.told(facts) or conda_nvcc.told(facts)
     if told is not None:
         return told
     if not every(lambda: building.would_be_built(facts), lambda: building.nvcc(facts) is not None):
@@ -162,8 +163,8 @@ def detect(facts: Facts) -> Hit | None:
 
 def _of_deepspeed(facts: Facts) -> Hit | None:
     """Return a hit if `ds_report` shows another major version of nvcc than of torch: DeepSpeed compiles an operator at its first use."""
-    command, toolkits = facts.subject.command, facts.toolchain.toolkits
-    if not (isinstance(command, str) and "ds_report" in command and isinstance(toolkits, tuple) and len(toolkits) == 1):
+    toolkits = facts.toolchain.toolkits
+    if not isinstance(toolkits, tuple) or len(toolkits) != 1 or "ds_report" not in toolkits[0].found_by:
         return None
     have, need = toolkits[0].version, facts.torch.cuda
     if not (isinstance(have, str) and isinstance(need, str)) or holds(cuda.nvcc_for_torch(have, need)):
@@ -207,6 +208,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, kit_of_project.KitOfProject):
         return kit_of_project.fixes(facts, hit.variant)
+    if isinstance(hit.variant, conda_nvcc.CondaNvcc):
+        return conda_nvcc.fixes(facts, hit.variant)
     said = hit.variant if isinstance(hit.variant, Majors) else Majors(nvcc=None, torch=None)
     if places.jetson(facts) and said.torch is not None:
         # A Jetson has only JetPack's toolkit. So the torch is the wrong part: it is a build for servers.

@@ -36,6 +36,7 @@ from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, StubGpu, Torch
 from attn_doctor.failure_modes.shared import (
+    arch_flags,
     building,
     code_for_gpu,
     code_in_binaries,
@@ -153,7 +154,7 @@ MODE = FailureMode(
             pattern=r"^(?P<owner>detectron2) arch flags\s{1,40}(?P<flags>(?:sm_)?\d[\w., +]{0,80}|/\S)",
             literal="detectron2 arch flags",
             sample="detectron2 arch flags   sm_70",
-            strength="context",
+            strength="hint",
         ),
         # The kernels print the name of the function themselves, and the program goes on: "error in %s: %s\\n".
         # https://github.com/fundamentalvision/Deformable-DETR/blob/main/models/ops/src/cuda/ms_deform_im2col_cuda.cuh
@@ -199,7 +200,11 @@ def detect(facts: Facts) -> Hit | None:
     seen = cuda_start.visible(facts)
     if not seen or not cuda_build(facts):
         return None
-    return code_in_binaries.of_torch(facts, seen) or code_in_binaries.of_flash_attn(facts, seen)
+    return (
+        code_in_binaries.of_torch_cuda(facts, seen)
+        or code_in_binaries.of_torch(facts, seen)
+        or code_in_binaries.of_flash_attn(facts, seen)
+    )
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -240,7 +245,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     proofs = [m for m in seen.matches if m.strength == "proof"]
     if not proofs:
-        return _of_old_cuda(facts, tuple(m for m in seen.matches if m.strength == "hint"))
+        hints = tuple(m for m in seen.matches if m.strength == "hint" and "flags" not in m.groups)
+        return arch_flags.told(facts, seen) or _of_old_cuda(facts, hints)
     built, operator = seen.group("built"), seen.group("operator")
     binary = whose_code.package(facts, proofs, seen)
     if built:

@@ -35,6 +35,7 @@ from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL_SOURCE, Recipe
 from attn_doctor.failure_modes.shared import (
     building,
     conda_cpu_build,
+    cpu_beside_gpu,
     cut_logs,
     gpu_wished,
     not_found_words,
@@ -96,6 +97,7 @@ MODE = FailureMode(
         *gpu_wished.SIGNS,
         *other_devices.SIGNS,
         *conda_cpu_build.SIGNS,
+        *cpu_beside_gpu.BANNER,
         *building.ISOLATED,
         Sign(
             pattern=r"(?P<none>TypeError: expected string or bytes-like object)",
@@ -229,6 +231,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     proven = any(m.strength == "proof" for m in seen.matches)
     if (by_conda := conda_cpu_build.hit(facts, seen)) is not None:
         return by_conda
+    jetson = facts.system.board == "jetson" and facts.torch.available is not True
+    if jetson and (on_cpu := cpu_beside_gpu.told(facts, seen)) is not None:
+        return on_cpu
     # A CPU torch alone is no fault. Together with "CUDA_HOME is not set" it is the reason: it never looks for a toolkit.
     # The user wants a GPU if the program stops without one, or if the log shows an NVIDIA driver, GPU or toolkit and says that CUDA is missing.
     stopped = ("config-device-cpu", "torch-sees-no-gpu")
@@ -242,7 +247,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     nvcc = nvcc_beside_cpu_build.on_path(facts) if homeless else None
     wish = seen.group("wish") is not None and version is not None
     # A frame alone does not show which build torch is.
-    only_cut = all("cut" in m.groups for m in seen.matches if m.strength != "context")
+    only_cut = all("cut" in m.groups for m in seen.matches if m.strength != "context" and "banner" not in m.groups)
     if only_cut or not (proven or wanted or parsed or (homeless and version) or beside or wish):
         if version and (cut := cut_logs.ends(seen)):
             return Hit(
@@ -289,6 +294,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return without_gpu.fixes(facts)
     if isinstance(hit.variant, other_devices.Elsewhere):
         return other_devices.fixes(facts, hit.variant.device)
+    if isinstance(hit.variant, cpu_beside_gpu.OnCpu):
+        return cpu_beside_gpu.fixes(facts, hit.variant)
     if isinstance(hit.variant, conda_cpu_build.ByConda):
         return conda_cpu_build.fixes(facts, hit.variant)
     newest = _newest(facts)

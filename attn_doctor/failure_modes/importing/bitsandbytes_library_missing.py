@@ -35,7 +35,7 @@ from typing import Literal
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.shared import bitsandbytes_jetson
+from attn_doctor.failure_modes.shared import bitsandbytes_jetson, bitsandbytes_releases
 from attn_doctor.failure_modes.shared.fact_queries import package_evidence
 from attn_doctor.failure_modes.shared.torch_facts import distribution
 from attn_doctor.logs.reader import Seen
@@ -195,16 +195,16 @@ _LIBRARY = re.compile(r"(?P<folder>/[^'\"\s:]*)/bitsandbytes/libbitsandbytes_\w+
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Return the hit for a bitsandbytes before 0.43 that a log or a file states for Windows; else None.
+    """Return the hit for a PyPI release without a library for torch's CUDA, or for Windows; else None.
 
-    PyPI's wheel has no library for Windows. The confidence is MEDIUM, because other people built such releases for
-    Windows. None for an examined machine.
+    A release before 0.43 has none for Windows; this counts only in a stated environment, and with confidence MEDIUM,
+    because other people built such releases for Windows.
     https://pypi.org/project/bitsandbytes/0.43.0/#files is the first with a wheel for Windows.
     """
     found = distribution(facts, "bitsandbytes")
     release = pair(found.version) if found and isinstance(found.version, str) else None
     if found is None or release is None or release >= (0, 43) or facts.system.os != "windows":
-        return None
+        return bitsandbytes_releases.told(facts)
     if facts.grade != "stated" or (isinstance(found.wheel_tag, str) and "win" in found.wheel_tag):
         return None
     return Hit(
@@ -357,6 +357,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     if isinstance(hit.variant, OnMac):
         return _without(facts)
+    if isinstance(hit.variant, bitsandbytes_releases.WithoutLibrary):
+        return bitsandbytes_releases.fixes(facts, hit.variant)
     if facts.system.board == "jetson" and not isinstance(hit.variant, Sources):
         return bitsandbytes_jetson.fixes(facts)
     if isinstance(hit.variant, Old):

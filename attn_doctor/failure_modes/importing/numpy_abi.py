@@ -31,9 +31,9 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known, present
 from attn_doctor.failure_modes.recipe import Packages, Recipe
-from attn_doctor.failure_modes.shared import torch_install, torch_steps
+from attn_doctor.failure_modes.shared import numpy_family, torch_install, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, holds, package_evidence, version
 from attn_doctor.knowledge import pytorch
 from attn_doctor.knowledge.torch_choice import Choice
@@ -119,6 +119,16 @@ def detect(facts: Facts) -> Hit | None:
                 evidence=(fact(facts, f"imports.{index}.ok", attempt_evidence(facts, attempt.module).text),),
                 certainty=Certainty.OBSERVED,
             )
+    try:
+        of_torch = _of_torch(facts)
+    except Unsure:
+        if (listed := numpy_family.found(facts)) is not None:
+            return listed
+        raise
+    return of_torch or numpy_family.found(facts)
+
+
+def _of_torch(facts: Facts) -> Hit | None:
     torch, numpy = facts.torch.version, version(facts, "numpy")
     if numpy is None or known(torch) is None or facts.torch.importable is False:
         return None  # torch-install-broken reports a torch whose import fails

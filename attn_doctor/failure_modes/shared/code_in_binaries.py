@@ -56,6 +56,40 @@ def of_torch(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
     )
 
 
+def of_torch_cuda(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
+    """Return the hit if torch's CUDA is too old for all GPUs here: CUDA 10.2 knows no GPU of 8.0 or newer; else None.
+
+    Only for CUDA before 11.0, and a torch whose GPU code was not read. `seen`: the GPUs with their index in the facts.
+    Raises Unsure if a fact that decides is not known.
+    """
+    version, cuda = known(facts.torch.version), known(facts.torch.cuda)
+    newer = [(index, card, gpu.too_new_for(cuda, present(card.compute_capability))) for index, card in seen if cuda]
+    if cuda is None or not newer or not all(first for _, _, first in newer):
+        return None
+    if (pair(cuda) or (99, 0)) >= _FIRST_OF_AMPERE or isinstance(facts.torch.archs, tuple):
+        return None
+    index, card, first = newer[0]
+    return Hit(
+        message=f"torch {version} is built for CUDA {cuda}, which does not support {cuda_start.name(card)} ({gpu.name(str(card.compute_capability))}): that GPU needs CUDA {first} or newer.",
+        evidence=(
+            fact(facts, "torch.cuda"),
+            fact(
+                facts,
+                f"graphics.gpus.{index}.compute_capability",
+                f"{cuda_start.name(card)}: {card.compute_capability}",
+            ),
+        ),
+        variant=Lacking(binary="torch"),
+        severity=Severity.ERROR,
+        blocks=EVERY_BACKEND,
+    )
+
+
+# The wheels for CUDA 10.2 and older hold no PTX: torch warns there of "sm_86", and every kernel fails.
+# https://github.com/pytorch/pytorch/issues/45028, https://github.com/pytorch/pytorch/issues/52288
+_FIRST_OF_AMPERE = (11, 0)
+
+
 def _of_the_table(facts: Facts, cuda: str) -> tuple[str, ...]:
     """Return the GPU code of this torch; empty for Windows, whose wheels nobody has read."""
     asked = key_of(facts).platform

@@ -18,6 +18,27 @@ from attn_doctor.model.findings import Confidence, Fix, Severity
 from attn_doctor.model.machine import amd_gpus, nvidia_present
 
 _NEAR = 3  # lines between a question that was typed and its answer
+# "Ultralytics YOLOv8.0.75 Python-3.10.7 torch-2.0.0 CPU", "YOLOv5 v7.0 Python-3.8.10 torch-1.13.1 CPU"
+BANNER = (
+    Sign(
+        pattern=r"\b(?:Ultralytics|YOLOv5)\b.{0,40}Python-3\S* torch-(?P<banner>\d[\w.+]*) (?P<computes>CPU\b|CUDA:\d)",
+        literal=" torch-",
+        sample="Ultralytics 8.3.40 Python-3.10.12 torch-2.5.1 CPU (Cortex-A78AE)",
+        strength="hint",
+    ),
+    Sign(
+        pattern=r"(?P<chosen>(?:--)?\bdevice[=: ]{1,2}['\"]?cpu\b|\bCUDA_VISIBLE_DEVICES=(?:-1|''|\"\"|\s))",
+        literal="cpu",
+        sample="yolo predict model=yolo11n.pt device=cpu",
+        strength="context",
+    ),
+    Sign(
+        pattern=r"(?P<started>(?:sudo )?docker run \S.{0,600})$",
+        literal="docker run ",
+        sample="$ sudo docker run -it --rm --runtime nvidia ultralytics/ultralytics:latest-arm64",
+        strength="context",
+    ),
+)
 SIGNS = (
     Sign(
         pattern=r"(?P<question>\btorch\.cuda\.is_available\(\))(?!\s*(?:=|:|returns?)?\s*(?:True|False))",
@@ -37,25 +58,7 @@ SIGNS = (
         sample="True 12.4 None",
         strength="context",
     ),
-    # "Ultralytics YOLOv8.0.75 Python-3.10.7 torch-2.0.0 CPU", "YOLOv5 v7.0 Python-3.8.10 torch-1.13.1 CPU"
-    Sign(
-        pattern=r"\b(?:Ultralytics|YOLOv5)\b.{0,40}Python-3\S* torch-(?P<banner>\d[\w.+]*) (?P<computes>CPU\b|CUDA:\d)",
-        literal=" torch-",
-        sample="Ultralytics 8.3.40 Python-3.10.12 torch-2.5.1 CPU (Cortex-A78AE)",
-        strength="hint",
-    ),
-    Sign(
-        pattern=r"(?P<chosen>(?:--)?\bdevice[=: ]{1,2}['\"]?cpu\b|\bCUDA_VISIBLE_DEVICES=(?:-1|''|\"\"|\s))",
-        literal="cpu",
-        sample="yolo predict model=yolo11n.pt device=cpu",
-        strength="context",
-    ),
-    Sign(
-        pattern=r"(?P<started>(?:sudo )?docker run \S.{0,600})$",
-        literal="docker run ",
-        sample="$ sudo docker run -it --rm --runtime nvidia ultralytics/ultralytics:latest-arm64",
-        strength="context",
-    ),
+    *BANNER,
 )
 
 

@@ -66,7 +66,7 @@ def flash_attn_fixes(facts: Facts, because: str, *, abi: bool | None = None) -> 
     made = []
     wheel = fitting(facts) or likely(facts, abi)
     if wheel is not None:
-        steps = (*_removal(facts, because), _installation(facts, wheel))
+        steps = (*_removal(facts, because), installation(facts, wheel))
         made.append(Fix(title="Install the flash-attn wheel that fits", steps=steps, verify=_verify(facts)))
     elif facts.grade == "stated" and (other := _of_the_other_abi(facts, abi)):
         made.extend(other)
@@ -300,7 +300,8 @@ def _of_others(wheel: Candidate, why: str, *, reinstall: bool = False) -> Step:
 _SDPA = "PyTorch's own attention (SDPA, scaled_dot_product_attention), which needs no package"
 
 
-def _installation(facts: Facts, wheel: Candidate) -> Step:
+def installation(facts: Facts, wheel: Candidate) -> Step:
+    """Return the step that installs a finished wheel by the authors of flash-attn."""
     return commands.install(
         wheel.url,
         why="built for this torch, CUDA, Python and C++ ABI: nothing is compiled",

@@ -127,8 +127,8 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
     if isinstance(stated.toolkit, Stated):
         home = stated.cuda_home
         root = home.value if isinstance(home, Stated) else ""
-        answered = any(words in stated.toolkit.place.text for words in _ANSWERS)
-        by: Any = {"found_by": ("PATH",)} if answered else {}
+        finder = next((found for words, found in _ANSWERS.items() if words in stated.toolkit.place.text), None)
+        by: Any = {"found_by": (finder,)} if finder else {}
         made.set("toolchain.toolkits", (Toolkit(root=root, version=stated.toolkit.value, **by),), stated.toolkit)
     if isinstance(stated.compiler, Stated):
         name, _, version = stated.compiler.value.partition(" ")
@@ -149,7 +149,8 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
 
 
 # Lines of `nvcc --version`, and of collect_env, which runs nvcc: a log with such a line shows that nvcc is on PATH.
-_ANSWERS = ("Cuda compilation tools", "CUDA runtime version")
+# DeepSpeed's report asks the nvcc of CUDA_HOME: https://github.com/deepspeedai/DeepSpeed/blob/master/op_builder/builder.py
+_ANSWERS = {"Cuda compilation tools": "PATH", "CUDA runtime version": "PATH", "nvcc version ...": "ds_report"}
 _OF_A_PROJECT = re.compile(r"\buv\s+(?:add|sync|lock|run|remove)\b")
 
 

@@ -34,7 +34,7 @@ _MOST_DYNAMIC = 1 << 20  # at most so many bytes of a dynamic section are read; 
 
 
 class Identity(NamedTuple):
-    """Describe the first 20 bytes of a file: enough for the loader to skip a file of another machine without an error."""
+    """Hold what the first 20 bytes of an ELF file say. By them the loader skips a file of another machine without an error."""
 
     bits: int
     little: bool
@@ -230,7 +230,10 @@ class Elf:
 
 
 def identify(head: bytes) -> Identity:
-    """Return the identity in the first 20 bytes of a file. Raises DamagedFile (or its ForeignFile) if it is not an ELF file."""
+    """Return the identity in the first 20 bytes of a file. Raises DamagedFile if it is not an ELF file.
+
+    If it is a file of Windows or macOS, the error is a ForeignFile.
+    """
     if not head:
         raise DamagedFile("is empty")
     if head[:4] != b"\x7fELF":

@@ -22,7 +22,7 @@ class Files:
     """Read files by the paths of the target. Each file is opened once."""
 
     def __init__(self, root: Root | None = None, laid_over: Mapping[str, Callable[[], Mapped]] | None = None) -> None:
-        """Read the files of this tree. `laid_over`: files that are not installed yet, by their future path."""
+        """Prepare to read the files below `root` (None: of this machine). `laid_over`: files of a wheel, by their future path."""
         self.root = root or Root()
         self._laid_over = laid_over or {}
         self._opened: dict[str, Binary] = {}

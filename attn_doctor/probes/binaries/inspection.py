@@ -47,12 +47,10 @@ def place_of(python: str, environ: Mapping[str, str], timeout: float = 120.0) ->
 def inspect(
     paths: Sequence[str], place: Place, environ: Mapping[str, str], beside: Sequence[str] = ()
 ) -> Iterator[Binary]:
-    """Yield one record for a library, and one for each extension in a wheel.
+    """Yield one record for a library, and one for each extension in a wheel; a wheel without extensions gives one record.
 
-    The verdict is unknown for a file that cannot be read.
-
-    A file for Windows or macOS is judged by the rules of that system. On another system this needs its libraries, in the folders
-    `beside`.
+    The verdict is unknown for a file that cannot be opened. A file for Windows or macOS is judged by the rules of that system. On
+    another system this needs its libraries, in the folders `beside`; if none is given, the verdict on a library is unknown.
     """
     here = place.interpreter.platform
     on_windows = isinstance(here, str) and here.startswith("win")

@@ -23,7 +23,7 @@ _TRIPLETS = {"x86-64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu", "ppc6
 
 
 class Library:
-    """Describe a mapped file."""
+    """Describe a file that a simulated process has mapped: a library, or the program itself."""
 
     def __init__(self, path: str, real: str, binary: Binary, asked_by: Library | None) -> None:
         self.path = path  # the path under which it was found: $ORIGIN is its folder, links not followed

@@ -72,7 +72,11 @@ def is_for_macos(path: str) -> bool:
 
 
 def library(path: str, beside: Sequence[str] = (), target: Target | None = None, module: str | None = None) -> Binary:
-    """Judge one file. `beside`: folders whose libraries are loaded already, such as torch/lib."""
+    """Judge one file. `beside`: folders whose libraries are loaded already, such as torch/lib. `target`: see `Target`.
+
+    `module`: the name under which Python would import the file; None: from the name of the file. The verdict is unknown if the file
+    cannot be opened.
+    """
     module = module or _TAG.sub("", Path(path).name)
     image = Image(path, partial(Mapped.open, Path(path)))
     try:
@@ -87,7 +91,10 @@ def library(path: str, beside: Sequence[str] = (), target: Target | None = None,
 
 
 def members(path: str, beside: Sequence[str] = (), target: Target | None = None) -> Iterator[Binary]:
-    """Judge each extension of a wheel as if it were installed. Raises OSError or DamagedFile if the wheel cannot be read."""
+    """Judge each extension of a wheel as if it were installed. Raises OSError or DamagedFile if the wheel cannot be read.
+
+    `beside`, `target`: as for `library`.
+    """
     with wheel.WheelFile(Path(path)) as archive:
         places = {archive.place(member, _SITE): member for member in archive.of_macos}
         disk = Disk({place: archive.opener(member) for place, member in places.items()})

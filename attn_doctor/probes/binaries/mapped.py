@@ -20,7 +20,7 @@ class ForeignFile(DamagedFile):
 
 
 class Mapped:
-    """Describe a whole file, mapped or in memory."""
+    """Hold the bytes of a whole file, mapped or in memory."""
 
     def __init__(self, data: bytes | mmap.mmap) -> None:
         self._data = data

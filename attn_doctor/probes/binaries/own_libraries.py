@@ -28,9 +28,10 @@ class Preloaded(NamedTuple):
 
 
 def preloaded(files: Files, before: Process, path: str, opening: Opening) -> Preloaded | None:
-    """Load an extension once more, after the missing libraries that are in its own folder; None if its package loads none of them.
+    """Load an extension once more, after the missing libraries that are in its own folder, and return the result.
 
-    `opening`: the result without these libraries. `before`: the process before the extension was loaded.
+    None if its folder has none of the missing libraries, or if no source file of its package loads a library by its path. `opening`:
+    the result without these libraries. `before`: the process before the extension was loaded.
     """
     folder, _, _ = path.rpartition("/")
     missing = [t.name for t in opening.troubles if isinstance(t, Missing) and t.wanted_by == path]

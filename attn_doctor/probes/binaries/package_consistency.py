@@ -26,7 +26,7 @@ class Judged(NamedTuple):
 def settle(package: Sequence[Judged], minor: str | None) -> list[Binary]:
     """Return the records of one package. `minor`: the version of the target's torch, "2.8".
 
-    A verdict "loads" becomes unknown if the other files of the package were compiled for another torch.
+    If the files of the package were compiled for another torch, a verdict "loads" becomes unknown for those that use torch's C++ API.
     """
     fits = [set(judged.fits) for judged in package if judged.fits is not None]
     common = set.intersection(*fits) if fits else set()

@@ -43,7 +43,10 @@ class Target:
 
     @cached_property
     def process(self) -> Process:
-        """Return a process of the target in which torch has been imported."""
+        """Return a process of the target in which torch has been imported.
+
+        If there is no torch, or if its import fails (`torch_troubles`), the process is without torch.
+        """
         machine = _MACHINES.get(_last_part(self.interpreter.platform), "x86-64")
         process = Process(self.files, self._environ, self._program, machine)
         if self.torch is not None:
@@ -106,7 +109,10 @@ class Target:
 
 
 def library_of(files: Files, torch: str, name: str) -> str:
-    """Return the path of a library of torch: in torch's folder, or in the lib folder of a conda environment."""
+    """Return the path of a library of torch: in torch's folder, or in the lib folder of a conda environment.
+
+    If it is in neither, the path in torch's folder is returned.
+    """
     places = (f"{torch}/lib/{name}", posixpath.normpath(f"{torch}/../../../{name}"))
     return next((place for place in places if files.exists(place)), places[0])
 
@@ -156,6 +162,6 @@ def newest_version(binary: Binary, prefix: str) -> str | None:
 
 
 def newest(versions: Iterable[str], prefix: str) -> str | None:
-    """Return the highest number after a prefix: "2.34" among GLIBC_2.17, GLIBC_2.34 and GLIBC_PRIVATE."""
+    """Return the highest number after a prefix: "2.34" among GLIBC_2.17, GLIBC_2.34 and GLIBC_PRIVATE; None if there is none."""
     found = [m[1] for m in (re.fullmatch(rf"{prefix}_(\d+(?:\.\d+)+)", v) for v in versions) if m]
     return max(found, key=lambda text: tuple(map(int, text.split("."))), default=None)

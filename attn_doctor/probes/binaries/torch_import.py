@@ -66,9 +66,9 @@ def import_torch(
 
 
 def core_module(files: Files, location: str, suffix: str | None) -> str | None:
-    """Return the file of torch._C that this Python would import; None if there is none.
+    """Return the file of torch._C that a Python would import; None if there is none.
 
-    `suffix`: its suffix of extension modules.
+    `suffix`: the suffix of its extension modules, ".cpython-311-x86_64-linux-gnu.so"; None: not known, then the first `_C.*.so` counts.
     """
     if suffix is None:
         return next(iter(files.matching(location, "_C.*.so")), None)

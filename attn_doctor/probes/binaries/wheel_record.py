@@ -43,9 +43,10 @@ def rows_of(text: str) -> dict[str, tuple[str, str]]:
 
 
 def compared(archive: zipfile.ZipFile, info: str | None, rows: Mapping[str, tuple[str, str]]) -> Compared:
-    """Unpack every member that has a digest in RECORD, in memory and block by block, and compare it.
+    """Compare the members of a wheel with its RECORD. Each member with a digest there is unpacked in memory, block by block.
 
-    `info`: the name of the .dist-info folder. Raises what zipfile raises for a member that cannot be unpacked.
+    `info`: the name of the .dist-info folder. `rows`: as `rows_of` returns them; empty: there is no RECORD. Raises what zipfile raises
+    for a member that cannot be unpacked.
     """
     own = {f"{info}/{name}" for name in _ITS_OWN}
     members = [member for member in archive.infolist() if not member.is_dir() and member.filename not in own]

@@ -63,7 +63,8 @@ def folders_of(python: str, base_prefix: str | None, torch: str | None, environ:
 def library(path: str, beside: Sequence[str] = (), *, has_system: bool = False, module: str | None = None) -> Binary:
     """Judge one file. `beside`: further folders that Windows would search, the folder of torch's libraries first.
 
-    `has_system`: one of these folders is System32. `module`: the name under which Python would import the file.
+    `has_system`: one of these folders is System32. `module`: the name under which Python would import the file; None: from the name of
+    the file. The verdict is unknown if the file cannot be opened.
     """
     own = Folder.of(Path(path).parent)
     name = Path(path).name
@@ -84,7 +85,10 @@ def _unreadable(module: str, path: str, error: DamagedFile) -> Binary:
 
 
 def members(path: str, beside: Sequence[str] = (), *, has_system: bool = False) -> Iterator[Binary]:
-    """Judge each extension of a wheel as if it were installed. Raises OSError or DamagedFile if the wheel cannot be read."""
+    """Judge each extension of a wheel as if it were installed. Raises OSError or DamagedFile if the wheel cannot be read.
+
+    `beside`, `has_system`: as for `library`.
+    """
     with wheel.WheelFile(Path(path)) as archive:
         folders = _in_wheel(archive)
         every = [folder for folder in folders.values() if list(folder.libraries())]

@@ -103,7 +103,7 @@ class Process:
         self.doubts: list[str] = []
 
     def load(self, library: Library, own: Folder) -> list[Trouble]:
-        """Load a file with all libraries that it needs, and return the errors.
+        """Load a file with all libraries that it needs, and return the errors. `own`: the folder of the file.
 
         Windows itself reports the first one only.
         """
@@ -114,7 +114,7 @@ class Process:
     def found(self, name: str, own: Folder) -> Library | None:
         """Return the library that Windows would load for this name; None if it is in none of the folders.
 
-        `own`: the folder of the file.
+        `own`: the folder of the file that is being loaded, which is searched first.
         """
         known = self.loaded.get(name.lower()) or own.get(name)
         return known or next((there for folder in self._folders if (there := folder.get(name))), None)

@@ -72,7 +72,10 @@ def versions_of(value: Any, name: str = "") -> set[str]:
 
 
 def addresses(text: str, versions: frozenset[str]) -> Iterator[tuple[int, int]]:
-    """Yield (start, end) of each IPv4 address. `versions`: texts of four numbers that are versions elsewhere in the report."""
+    """Yield (start, end) of each IPv4 address, except those that every machine has, such as 127.0.0.1.
+
+    `versions`: texts of four numbers that are versions elsewhere in the report.
+    """
     if text.count(".") < 3:
         return
     for match in _ADDRESS.finditer(text):

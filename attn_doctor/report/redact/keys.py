@@ -139,7 +139,7 @@ def is_secret_name(name: str) -> bool:
 
 
 def is_secret_option(word: str) -> bool:
-    """Return whether the next word of a command is a secret: `--password`, `--hf-token`."""
+    """Return whether a word of a command is an option whose value is a secret: `--password`, `--hf-token`."""
     return _IN_LIST.fullmatch(word) is not None and is_secret_name(word.lstrip("-"))
 
 

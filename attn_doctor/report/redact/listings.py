@@ -55,7 +55,10 @@ _CODE = re.compile(r"(?:[*•-]|\d{1,2}[.)])|(?P<code>[A-Za-z0-9]{4,10}(?:-[A-Za
 
 
 def found(text: str) -> Iterator[_Found]:
-    """Yield (start, end, kind) of each such value. The kinds are user, host, serial and secret."""
+    """Yield (start, end, kind) of each private value in the lists, tables and program lines of a text.
+
+    The kinds are user, host, serial and secret.
+    """
     yield from program_lines.found(text)
     if "\n" not in text:
         return
@@ -183,7 +186,11 @@ def _codes(text: str) -> Iterator[_Found]:
 
 
 def across(lines: Sequence[str]) -> dict[int, list[_Found]]:
-    """Return, by the number of a line, the places in it that the lines before it show to be private, the last place first."""
+    """Return the private values in lines that are read together, by the number of the line.
+
+    Example: the heading USER shows that the words below it are names.
+    A value is (start, end, kind) in its line; the last value of a line comes first.
+    """
     made: dict[int, list[_Found]] = {}
     starts = [at for at, _ in _lines("\n".join(lines))]
     number = 0

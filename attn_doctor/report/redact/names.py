@@ -133,7 +133,10 @@ _SEPARATORS = re.compile(r"[ ._+-]+")
 
 
 class Found(NamedTuple):
-    """Describe a name in a text. `placeholder`: for a name of this machine that is written in exactly its own spelling."""
+    """Describe a name in a text. `label`: home, user or host.
+
+    `placeholder`: for a name of this machine that is written in exactly its own spelling.
+    """
 
     start: int
     end: int

@@ -26,7 +26,7 @@ _PUBLIC = re.compile(
 
 
 def found(text: str) -> Iterator[tuple[int, int, str]]:
-    """Yield (start, end, kind) of each name. The kinds are user, host and serial."""
+    """Yield (start, end, kind) of each private name in the lines of programs. The kinds are user, host and serial."""
     for form in _FORMS.of(text):
         for match in form.pattern.finditer(text):
             for group, place in ((name, match.span(name)) for name in form.pattern.groupindex):

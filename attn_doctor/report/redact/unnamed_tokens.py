@@ -33,7 +33,10 @@ _HASHES = frozenset((32, 40, 56, 64, 96, 128))  # digits of MD5, SHA-1, SHA-2
 
 
 def tokens(text: str) -> Iterator[tuple[int, int]]:
-    """Yield (start, end) of each such token. A prefix is a part of it."""
+    """Yield (start, end) of each token without a known shape. A prefix such as "rf_" is a part of it.
+
+    In a web address with "?ml=X", only X is.
+    """
     for match in _ALONE.finditer(text):
         if is_mixed(match[0]) and _changes(match[0]) >= _CHANGES:
             begin = match.start()

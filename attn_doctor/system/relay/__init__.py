@@ -20,7 +20,10 @@ class CannotKeep(Exception):
 
 
 class Ended(NamedTuple):
-    """Describe the end of a program: how it ended, and its output."""
+    """Describe the end of a program: how it ended, and its output.
+
+    Linux and macOS: `printed` is empty if the program ended with exit code 0.
+    """
 
     code: int | None  # its exit code; None: it died of a signal
     signal: int | None
@@ -37,7 +40,7 @@ class Ended(NamedTuple):
 
 
 def run(argv: Sequence[str], environ: Mapping[str, str]) -> Ended:
-    """Run a program to its end.
+    """Run a program to its end, and return how it ended.
 
     Raises OSError if it cannot be started, CannotKeep if its output cannot be kept; then it was not started.
     """

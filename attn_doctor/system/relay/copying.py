@@ -27,7 +27,7 @@ class Nobody(Exception):
 
 
 class Copy:
-    """Copy from one descriptor to another."""
+    """Copy from one descriptor to another, and add all that is copied to `kept`."""
 
     def __init__(self, source: int, target: int, kept: Kept) -> None:
         os.set_blocking(source, False)
@@ -35,7 +35,7 @@ class Copy:
         self._kept = kept
 
     def move(self) -> int:
-        """Copy the bytes that are there now, and return their number. Closes the source when it has ended.
+        """Copy one block of the bytes that are there now (at most 128 KiB), and return its size. Closes the source when it has ended.
 
         Raises Nobody if nobody reads the target any more. The source is closed then, so that the program gets the same error as
         without attn-doctor in between.
@@ -75,7 +75,7 @@ class Copy:
 
 
 def write(target: int, block: bytes) -> None:
-    """Write a whole block, even to a non-blocking descriptor. Raises OSError if the target is closed."""
+    """Write a whole block, even to a non-blocking descriptor. Raises OSError if that is not possible: nobody reads the target."""
     left = memoryview(block)
     while left:
         try:

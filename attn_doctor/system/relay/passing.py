@@ -54,7 +54,9 @@ class Passing:
     """Pass signals on until `end` is called."""
 
     def __init__(self, numbers: set[int], news: int, resize: Callable[[], None], *, same_group: bool) -> None:
-        """Prepare. `news`: the pipe to report to. `resize`: called when the window changes its size.
+        """Prepare. `numbers`: the signals, as `block` returns them. `resize`: called when the window changes its size.
+
+        `news`: the pipe to which `started.CONTINUED` is reported when this process is continued.
 
         `same_group`: the program is in the process group of this process, so the terminal sends its signals to the program
         itself.

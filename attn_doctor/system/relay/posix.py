@@ -140,7 +140,7 @@ class _Run:
         return given
 
     def to_the_end(self) -> Ended:
-        """Copy until the program has ended and its output is copied."""
+        """Copy until the program has ended and its output is copied, and return how it ended."""
         self._take_terminal()
         while self._status is None:
             self._turn()
@@ -163,7 +163,7 @@ class _Run:
         )
 
     def close(self) -> None:
-        """Close all descriptors and return the terminal to the foreground of the shell, also after a failure."""
+        """Give the terminal its usual modes back, end the passing of signals, and close all descriptors, also after a failure."""
         self._give_terminal_back()
         self._passing.end()
         for copy in self._copies:

@@ -40,7 +40,10 @@ class Program(NamedTuple):
 
 
 def report(pipe: int, kind: int, value: int = 0) -> None:
-    """Write a piece of news to a pipe. No error if nobody reads the pipe any more, as at the end."""
+    """Write a piece of news to a pipe. `kind`: STARTED, REFUSED, CHANGED or CONTINUED; `value`: what belongs to it.
+
+    No error if nobody reads the pipe any more, as at the end.
+    """
     with contextlib.suppress(OSError):
         os.write(pipe, NEWS.pack(kind, value))
 
@@ -57,10 +60,11 @@ def in_this_session(program: Program, outputs: Mapping[int, int], news: int) -> 
 
 
 def in_its_own_session(program: Program, master: int, streams: tuple[int, int], real: int, news: int) -> int:
-    """Start the program on a pseudo-terminal, below a leader; return the process number of the leader.
+    """Start the program on a pseudo-terminal, below a second process, the leader; return the process number of the leader.
 
-    `master`: our end of the pseudo-terminal. `streams`: the program's end, and its standard error, which may be the same. `real`:
-    a descriptor of the real terminal. Raises OSError if no further process can be started.
+    `master`: our end of the pseudo-terminal. `streams`: the program's end of it, and its standard error, which may be the same.
+    `real`: a descriptor of the real terminal. `news`: a pipe; the leader writes to it whether the program started (STARTED, REFUSED),
+    and every change of it. Raises OSError if no further process can be started.
     """
     leader = os.fork()
     if leader == 0:

@@ -42,7 +42,7 @@ def exchange():
 
 
 def prescription():
-    """Return the prescription that the variables name. Raises prescription_file.Refused for another machine or torch."""
+    """Return the prescription in the file that a variable names. Raises prescription_file.Refused for another machine or torch."""
     import torch
     from attn_doctor.prescription import prescription_file
     from pathlib import Path

@@ -39,7 +39,7 @@ def changes(found: Pass | None) -> dict[str, Any]:
 def prescription(tuning: Tuning, created: str) -> dict[str, Any]:
     """Return the content of the prescription file (see `prescription_file`). `created`: the time, in ISO 8601.
 
-    One kind of pass at least was measured.
+    At least one of the two kinds of pass must have been measured.
     """
     some = tuning.training or tuning.predicting
     assert some
@@ -69,7 +69,8 @@ def line(
 ) -> list[str]:
     """Return the command, as an argv, that trains or predicts with the best settings of the search.
 
-    `file`: the prescription file; None: the file in its usual place. `program`: the word that starts ultralytics in the target.
+    `loader`: settings to add to a training. `file`: the prescription file; None: the file in its usual place. `program`: the word that
+    starts ultralytics in the target.
     """
     device = found.device
     device = device.partition(":")[2] or "0" if device.startswith("cuda") else device

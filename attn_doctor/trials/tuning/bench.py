@@ -103,7 +103,7 @@ class Worker:
                 return answer
 
     def end(self) -> None:
-        """End the process, and wait until it is gone."""
+        """End the process, and wait until it is gone, for at most ten seconds."""
         self._stop.set()
         self._thread.join(10)
 
@@ -145,7 +145,8 @@ class Bench:
     ) -> Worker:
         """Return the worker with these environment variables that runs only on these cores (empty: on all).
 
-        The first call starts it.
+        `script`: what it runs last, `TUNING` or `RUNTIME`. `config`: more values for its scripts. The first call with the same
+        arguments starts it.
         """
         name = json.dumps([dict(variables), list(cores), script, config], sort_keys=True)
         if name not in self._workers:

@@ -25,7 +25,7 @@ AS_SHIPPED = 2.0
 
 
 def limits(changes: Sequence[str]) -> Limits:
-    """Return the limits of a combination. They are wider if the combination computes with fewer bits."""
+    """Return the limits of a combination of changes. They are wider if the combination computes with fewer bits."""
     return SIXTEEN_BITS if any(CHANGES[name].numbers == "precision" for name in changes) else FLOAT32
 
 

@@ -43,7 +43,7 @@ class MemoryGrowth(Record, frozen=True, kw_only=True):
 
 
 class Measured(Record, frozen=True, kw_only=True):
-    """Hold the target's measurements, in bytes."""
+    """Hold the memory and time of training steps at growing batches, as they were measured in the target."""
 
     device: str
     imgsz: int
@@ -85,10 +85,11 @@ def measure(
     say: Say,
     environ: Mapping[str, str] | None = None,
 ) -> Measured | Fault:
-    """Run training steps at growing batches in the target, as long as they need at most `room` bytes and `seconds` are left.
+    """Run training steps at growing batches in the target, as long as they fit into memory and `seconds` are left.
 
-    The first of `backends` is always measured at two batches. `room` None: not known. `timeout`: the seconds without a record after
-    which the process is ended. Returns a Fault if no step was measured. Raises OSError if the target cannot be started.
+    They may need 80 % of `room` bytes (None: not known), on a GPU 80 % of its free memory. The first of `backends` is measured at two
+    batches even if no time is left. `timeout`: the seconds without a record after which the process is ended. Returns a Fault if no
+    step was measured. Raises OSError if the target cannot be started.
     """
     batches = _GPU_BATCHES if device.startswith("cuda") else _CPU_BATCHES
     config = {

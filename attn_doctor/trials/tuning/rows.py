@@ -16,9 +16,9 @@ Status = Literal["ok", "wrong", "failed"]
 
 
 class Checked(Record, frozen=True, kw_only=True):
-    """Hold whether the numbers of a combination are right, compared with float64.
+    """Hold whether the numbers of a combination of changes are right, compared with float64.
 
-    Of one forward pass, and in training of one step.
+    For predicting, one forward pass is compared; for training, one forward and backward pass.
     """
 
     status: Status = "ok"
@@ -53,6 +53,8 @@ class Step(Record, frozen=True, kw_only=True):
 
 
 class NotTried(Record, frozen=True, kw_only=True):
+    """Hold a change that was not measured, and the reason."""
+
     change: str
     why: str
 
@@ -74,7 +76,7 @@ class Pass(Record, frozen=True, kw_only=True):
 
     @property
     def chosen(self) -> Row | None:
-        """Return the row of the combination that is prescribed."""
+        """Return the row of the combination that is prescribed; None if no row is."""
         return next((row for row in self.rows if row.applied), None)
 
 

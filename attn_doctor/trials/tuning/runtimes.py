@@ -106,7 +106,7 @@ def measure(
     say: Say,
     environ: Mapping[str, str] | None = None,
 ) -> tuple[RuntimeRow, ...]:
-    """Export a model to each installed runtime, measure it, and return a row for each, torch first.
+    """Export a model to each installed runtime, measure it, and return a row for each, torch first, the missing runtimes last.
 
     `level`: how far the results of an advised runtime are allowed to differ ("same", "rounding", "precision"). `changes`: the
     best changes for torch, which get a row too. `timeout`: the seconds without a record after which a process is ended. Raises

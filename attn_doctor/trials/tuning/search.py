@@ -33,10 +33,10 @@ DECIDING = 8  # if one combination wins so many rounds, this decides between two
 
 
 class Meter(Protocol):
-    """Measure combinations on a machine."""
+    """Measure combinations of changes on this machine."""
 
     def check(self, changes: Combination) -> Checked:
-        """Run one pass, and return whether its numbers are right."""
+        """Run one pass, and return whether its numbers are right, and by how much they differ from float64."""
 
     def time(self, changes: Combination) -> float | None:
         """Return the milliseconds of one pass; None if the pass fails."""
@@ -46,6 +46,8 @@ class Meter(Protocol):
 
 
 class Found(NamedTuple):
+    """Hold the result of a search: its measurements, its comparisons, and the changes that it did not try."""
+
     rows: tuple[Row, ...]  # one of them is marked as the combination to prescribe, if there is any
     steps: tuple[Step, ...]
     not_tried: tuple[NotTried, ...]
