@@ -332,7 +332,10 @@ def _arm(facts: Facts) -> bool:
 
 
 def _without(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a Mac. https://huggingface.co/docs/bitsandbytes/main/en/installation lists the systems and what each supports."""
+    """Return the fixes for a Mac: do without bitsandbytes, or install a newer release if a package only imports it.
+
+    https://huggingface.co/docs/bitsandbytes/main/en/installation lists the systems and what each supports.
+    """
     verify = commands.check(facts)
     plain = commands.by_hand(
         (),

@@ -207,7 +207,10 @@ _FIRST_OF_WHEELS = (3, 7)  # the oldest compute capability of a build that https
 
 
 def on_the_cpu(facts: Facts) -> Fix | None:
-    """Return the fix for GPUs that are older than every build of PyTorch, which is to do without them; None for newer ones."""
+    """Return the fix for GPUs older than every build of PyTorch: compute on the CPU, or on a newer GPU.
+
+    None for newer GPUs. None also if the compute capability of a GPU is not known.
+    """
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
     able = [capability(card.compute_capability) for card in gpus if isinstance(card.compute_capability, str)]
     if not able or len(able) < len(gpus) or max(able) >= _FIRST_OF_WHEELS:

@@ -257,7 +257,10 @@ def _end(held: Held) -> Step:
 
 
 def _free(facts: Facts, held: Held) -> Fix:
-    """Return the fix for memory that no process holds. https://docs.nvidia.com/deploy/nvidia-smi/ (--gpu-reset)."""
+    """Return the fix that frees the memory which a dead process left.
+
+    https://docs.nvidia.com/deploy/nvidia-smi/ (--gpu-reset)
+    """
     reset = commands.by_hand(
         places.as_root(facts, "nvidia-smi", "--gpu-reset", "-i", held.gpu or "0"),
         "only if no process has the GPU open any more. It is refused for a GPU with a screen and for many GeForce cards: then restart the machine. In a container: restart the container, "
