@@ -263,7 +263,10 @@ SEND = (
 
 
 class Quoted(Variant, frozen=True, kw_only=True):
-    """Mark the case that the log contains the reason, but attn-doctor has no rule for it. A longer log would not help."""
+    """Mark the case that the log contains the reason, but attn-doctor has no rule for it.
+
+    A longer log would not help.
+    """
 
 
 class Released(Variant, frozen=True, kw_only=True):

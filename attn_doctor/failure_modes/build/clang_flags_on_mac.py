@@ -67,7 +67,7 @@ MODE = FailureMode(
 
 
 class Refused(Variant, frozen=True, kw_only=True):
-    """Mark which flag was refused: -march=native, or else the library libstdc++."""
+    """Hold which option the compiler refused. `native`: -march=native; False: the library libstdc++."""
 
     native: bool
 

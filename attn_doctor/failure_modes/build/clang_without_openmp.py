@@ -95,7 +95,7 @@ _LIBOMP: dict[Manager, Argv] = {
 
 
 class Without(Variant, frozen=True, kw_only=True):
-    """Hold whether the compiler is Apple's."""
+    """Mark the case that the compiler has no OpenMP. `apple`: it is Apple's clang."""
 
     apple: bool
 

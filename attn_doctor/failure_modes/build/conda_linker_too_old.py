@@ -66,7 +66,7 @@ MODE = FailureMode(
 
 
 class Linker(Variant, frozen=True, kw_only=True):
-    """Hold the linker, "/home/me/miniconda3/envs/t/compiler_compat/ld"."""
+    """Hold the path of conda's linker: "/home/me/miniconda3/envs/t/compiler_compat/ld"."""
 
     path: str
 

@@ -190,7 +190,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _of_others(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fix for the sources of a project that keeps other projects as submodules."""
+    """Return the fix that fetches the submodules of a project other than flash-attn."""
     fetch = commands.by_hand(
         ("git", "submodule", "update", "--init", "--recursive"),
         "in the folder that `git clone` made. A folder from GitHub's 'Download ZIP' has no submodules: clone the project instead, with `git clone --recursive` and its address",

@@ -113,6 +113,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine whose versions are not known."""
+    """Return the fix for a machine whose versions are not known: set FLASH_ATTENTION_FORCE_BUILD to TRUE.
+
+    It is an example: for each of these variables setup.py accepts only TRUE.
+    """
     step = commands.variable(_BOOLEANS[0], "TRUE", "the only value that setup.py accepts, for each of these variables")
     return (Fix(title=f"Set {_BOOLEANS[0]} to TRUE", steps=(step,), verify=building.verify(facts)),)

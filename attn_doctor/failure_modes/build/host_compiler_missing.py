@@ -234,7 +234,10 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class NotSure(Variant, frozen=True, kw_only=True):
-    """Mark the case that only a check of PyTorch did not find cl. setuptools finds Visual Studio without PATH, so the build may have gone on."""
+    """Mark the case that only a check of PyTorch did not find cl.
+
+    setuptools finds Visual Studio without PATH, so the build may have gone on.
+    """
 
 
 class Refused(Variant, frozen=True, kw_only=True):

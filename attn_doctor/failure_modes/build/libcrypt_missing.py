@@ -106,7 +106,11 @@ _LIBRARY: dict[Manager, Argv] = {
 
 
 class Missing(Variant, frozen=True, kw_only=True):
-    """Hold what is missing, and the environment of conda for which is compiled, if it is one."""
+    """Hold what is missing, and for which environment the code is compiled.
+
+    `what`: "header": the compiler does not find crypt.h. "linked": the linker does not find libcrypt. "loaded": a
+    program does not find it. `conda`: the environment is one of conda. `prefix`: its folder; None: not known.
+    """
 
     what: Literal["header", "linked", "loaded"]
     conda: bool = False

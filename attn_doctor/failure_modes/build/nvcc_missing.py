@@ -229,7 +229,10 @@ class Called(Variant, frozen=True, kw_only=True):
 
 
 class InStudio(Variant, frozen=True):
-    """Mark the case that CMake's generator is Visual Studio, which finds CUDA only by files that the toolkit's installer copies into it."""
+    """Mark the case that CMake's generator is Visual Studio.
+
+    It finds CUDA only by files that the toolkit's installer copies into it.
+    """
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

@@ -213,8 +213,9 @@ _ALONE = "import triton; print(triton.__version__, triton.runtime.driver.active.
 
 
 def _on_windows(facts: Facts, *, extended: bool) -> tuple[Fix, ...]:
-    """Return the fixes for Windows. There triton-windows contains its own compiler (tcc).
+    """Return the fixes for Windows: read the compiler's message, or use a plain folder for temporary files.
 
+    There triton-windows contains its own compiler (tcc).
     https://github.com/woct0rdho/triton-windows#8-special-notes-for-comfyui-with-embeded-python
     """
     look = commands.by_hand(

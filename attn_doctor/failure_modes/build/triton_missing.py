@@ -142,7 +142,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine whose versions are not known."""
+    """Return the fixes for a machine whose versions are not known.
+
+    Install triton (Linux) or triton-windows, or do without torch.compile.
+    """
     linux = commands.install(
         "triton", why="on Linux: torch.compile generates its code with triton", changes="adds triton"
     )

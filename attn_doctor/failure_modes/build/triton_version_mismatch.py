@@ -126,7 +126,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 def usual(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes for a machine whose versions are not known.
 
-    On Linux the metadata of torch names its triton, and pip installs that. On Windows torch names no triton.
+    Install torch and its triton together, or the triton for the installed torch; on Windows only the second. On Linux
+    the metadata of torch names its triton, and pip installs that. On Windows torch names no triton.
     """
     of = torch_asked.example(facts)
     row = pytorch.release(of.torch)

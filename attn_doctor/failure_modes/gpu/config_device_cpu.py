@@ -336,7 +336,10 @@ def _export(facts: Facts) -> Fix:
 
 
 def _on_a_mac(facts: Facts) -> Fix:
-    """Return the fix for a Mac. https://docs.ultralytics.com/modes/train/#apple-silicon-mps-training."""
+    """Return the fix for a Mac: compute on its own GPU, or on its CPU.
+
+    https://docs.ultralytics.com/modes/train/#apple-silicon-mps-training
+    """
     words = (
         'write device=mps in place of the number (Python: device="mps"): the GPU of a Mac with an Apple chip. On a Mac with an Intel processor write device=cpu; both are slower than an '
         "NVIDIA GPU"

@@ -119,11 +119,14 @@ class Enroot(Variant, frozen=True):
 
 
 class Stale(Variant, frozen=True):
-    """Mark a toolkit that is there, and a description of the GPUs (CDI) that is older than the driver or the devices."""
+    """Mark the case that the description of the GPUs (CDI) is older than the driver or the devices.
+
+    The toolkit is there.
+    """
 
 
 class Off(Variant, frozen=True):
-    """Mark a Docker that does not read the descriptions of the GPUs (CDI): they are not switched on."""
+    """Mark the case that Docker does not read the descriptions of the GPUs (CDI), because they are not switched on."""
 
 
 class Engine(Variant, frozen=True, kw_only=True):

@@ -257,7 +257,11 @@ def _fixes(facts: Facts) -> tuple[Fix, ...]:
 
 
 def _one_gpu(facts: Facts) -> Fix:
-    """Return the fix for a start of CUDA that reports too little memory, although nothing is allocated yet. https://github.com/microsoft/WSL/issues/10269."""
+    """Return the fix that starts CUDA on one GPU.
+
+    For a start that reports too little memory, although nothing is allocated yet.
+    https://github.com/microsoft/WSL/issues/10269
+    """
     one = commands.variable(
         "CUDA_VISIBLE_DEVICES",
         "0",

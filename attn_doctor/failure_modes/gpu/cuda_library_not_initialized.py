@@ -255,7 +255,10 @@ def _another_build(facts: Facts) -> tuple[Fix, ...]:
 
 
 def _own_cublas(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a cuBLAS of another release than torch's. https://github.com/vllm-project/vllm/issues/35608, pytorch/pytorch#174320."""
+    """Return the fixes that let torch load its own cuBLAS, and not one of another release.
+
+    https://github.com/vllm-project/vllm/issues/35608, pytorch/pytorch#174320
+    """
     if facts.system.os == "windows":
         return (another_copy.on_windows(facts),)
     unset = commands.without_library_path(

@@ -61,7 +61,10 @@ MODE = FailureMode(
 
 
 class Empty(Variant, frozen=True, kw_only=True):
-    """Hold whether every GPU is known to be older than FlashInfer supports. Then no toolkit helps."""
+    """Mark the case that FlashInfer finds no architecture to compile for.
+
+    `old`: every GPU is known to be older than FlashInfer supports, so that no toolkit helps.
+    """
 
     old: bool
 

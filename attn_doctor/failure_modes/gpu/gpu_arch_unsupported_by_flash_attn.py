@@ -186,7 +186,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine of which too little is known to name versions."""
+    """Return the fixes for a machine of which too little is known to name versions.
+
+    Remove flash-attn, or use PyTorch's own attention.
+    """
     step = commands.uninstall(
         "flash-attn", why="flash-attn cannot run on such a GPU, and programs that find flash-attn try to use it"
     )

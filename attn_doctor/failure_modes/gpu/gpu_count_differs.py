@@ -244,7 +244,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _of_a_number(facts: Facts, numbered: Numbered) -> tuple[Fix, ...]:
-    """Return the fixes for a program, or weights, that name a GPU which is not there."""
+    """Return the fixes for a program, or weights, that name a GPU which is not there.
+
+    Use the number of a GPU that torch sees, or unset CUDA_VISIBLE_DEVICES.
+    """
     verify = commands.check(facts)
     last = None if numbered.have is None else numbered.have - 1
     numbers = "device 0" if last in (None, 0) else f"device 0 to device {last}"

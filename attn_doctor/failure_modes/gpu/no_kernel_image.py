@@ -382,5 +382,8 @@ def _of_torch(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine of which too little is known to name the GPU."""
+    """Return the fixes for a machine of which too little is known to name the GPU.
+
+    Install the newest torch that it can run.
+    """
     return torch_steps.newest(facts, "Install a torch that supports the card", why=code_for_gpu.WHY, reinstall=True)

@@ -59,7 +59,7 @@ MODE = FailureMode(
 
 
 class Asked(Variant, frozen=True, kw_only=True):
-    """Hold whether the program is DALI."""
+    """Mark the case that NVML does not answer a question of the program. `dali`: the program is NVIDIA's DALI."""
 
     dali: bool
 

@@ -227,9 +227,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def attention_heads(size: float, batch: int, imgsz: int) -> int | None:
-    """Return the number of heads for which an attention matrix of YOLO12 has this size in bytes; None if no whole number fits.
+    """Return the number of heads for which an attention matrix of YOLO12 has this size in bytes.
 
-    `batch`: images. `imgsz`: pixels. The message rounds to two decimals, so a difference of 0.5 % of one head is accepted.
+    None if no whole number fits. `batch`: images. `imgsz`: pixels. The message of torch rounds to two decimals, so the
+    size may differ by 0.5 %.
     """
     for stride in _STRIDES:
         for areas in _AREAS:

@@ -253,7 +253,10 @@ def _of(facts: Facts, alone: Alone) -> tuple[Fix, ...]:
 
 
 def _late(facts: Facts, alone: Alone) -> tuple[Fix, ...]:
-    """Return the fixes for processes that did not connect in time."""
+    """Return the fixes for processes that did not connect in time.
+
+    Find the process that did not come, or let the machines reach each other.
+    """
     verify = commands.check(facts)
     above = commands.by_hand(
         (),

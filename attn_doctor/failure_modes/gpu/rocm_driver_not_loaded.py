@@ -264,7 +264,10 @@ def _devices(facts: Facts) -> Fix:
 
 
 def _job(facts: Facts) -> Fix:
-    """Return the fix for a cluster, whose jobs may use only the GPUs that they ask for. https://slurm.schedmd.com/gres.html."""
+    """Return the fix for a cluster: ask it for a GPU, because a job may use only the GPUs that it asks for.
+
+    https://slurm.schedmd.com/gres.html
+    """
     ask = commands.by_hand(
         ("sh", "-c", "ls -l /dev/kfd /dev/dri; id -nG"),
         "prints the group of the devices (render, mostly), and your groups. On a node that you share, a job may open only the GPUs that it asked for",

@@ -164,10 +164,12 @@ _IN_WHEELS = ("gfx906", "gfx908", "gfx90a", "gfx942", "gfx1030", "gfx1100", "gfx
 class Lacks(Variant, frozen=True, kw_only=True):
     """Hold the GPU for which the build has no code (None if the log does not name it), and the case.
 
-    "build": torch has no code for the GPU. "blaslt": hipBLASLt, one of its libraries, has none. "override": HSA_OVERRIDE_GFX_VERSION made the GPU run code for another GPU.
-    "compiler": hipcc is older than the GPU. "dropped": newer releases of ROCm do not support the GPU. "extension": a library
-    other than torch has no code for the GPU. "compiled": an extension of torch was compiled for another GPU. "crash": the process
-    died inside HIP; it is only likely that a build has no code for the GPU.
+    "build": torch has no code for the GPU. "blaslt": hipBLASLt, one of its libraries, has none. "as-cuda": clang
+    compiled a source as CUDA. "composable": torch's composable kernels do not compile for the GPU. "override":
+    HSA_OVERRIDE_GFX_VERSION made the GPU run code for another GPU. "compiler": hipcc is older than the GPU. "dropped":
+    newer releases of ROCm do not support the GPU. "extension": a library other than torch has no code for the GPU.
+    "compiled": an extension of torch was compiled for another GPU. "crash": the process died inside HIP; it is only
+    likely that a build has no code for the GPU.
     """
 
     gfx: str | None

@@ -91,7 +91,10 @@ MODE = FailureMode(
 
 
 class Refused(Variant, frozen=True, kw_only=True):
-    """Hold why the kernels refuse the call: all of them for the same reason, or each for its own ("other")."""
+    """Hold why the kernels refuse the call.
+
+    "cpu": the model is on the CPU. "gpu": all of them refuse the GPU. "other": each has its own reason.
+    """
 
     why: Literal["cpu", "gpu", "other"]
 

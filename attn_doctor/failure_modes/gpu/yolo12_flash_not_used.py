@@ -109,7 +109,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine of which too little is known to name versions."""
+    """Return the fix for a machine of which too little is known: print why the import of flash_attn fails."""
     argv = (*commands.starting(facts), "-c", "import flash_attn; print(flash_attn.__version__)")
     step = commands.by_hand(argv, "shows the exception that the fork hides", "nothing", "none")
     return (Fix(title="See why importing flash_attn fails", steps=(step,), verify=commands.check(facts)),)

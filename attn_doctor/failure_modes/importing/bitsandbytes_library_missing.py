@@ -195,8 +195,10 @@ _LIBRARY = re.compile(r"(?P<folder>/[^'\"\s:]*)/bitsandbytes/libbitsandbytes_\w+
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Return the hit for a PyPI release without a library for torch's CUDA, or for Windows. Other people built old releases for Windows: hence MEDIUM.
+    """Return the hit for a PyPI release without a library for torch's CUDA, or for Windows; else None.
 
+    A release before 0.43 has none for Windows; this counts only in a stated environment, and with confidence MEDIUM,
+    because other people built such releases for Windows.
     https://pypi.org/project/bitsandbytes/0.43.0/#files is the first with a wheel for Windows.
     """
     found = distribution(facts, "bitsandbytes")
@@ -330,7 +332,10 @@ def _arm(facts: Facts) -> bool:
 
 
 def _without(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a Mac. https://huggingface.co/docs/bitsandbytes/main/en/installation lists the systems and what each supports."""
+    """Return the fixes for a Mac: do without bitsandbytes, or install a newer release if a package only imports it.
+
+    https://huggingface.co/docs/bitsandbytes/main/en/installation lists the systems and what each supports.
+    """
     verify = commands.check(facts)
     plain = commands.by_hand(
         (),

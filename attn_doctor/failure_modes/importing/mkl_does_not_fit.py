@@ -247,7 +247,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _without_the_foreign(facts: Facts, folder: str) -> tuple[Fix, ...]:
-    """Return the fixes for an MKL outside the environment. https://github.com/pytorch/pytorch/issues/7758, https://github.com/pytorch/pytorch/issues/5099."""
+    """Return the fixes for an MKL outside the environment: remove it from LD_LIBRARY_PATH, or install pip's torch.
+
+    https://github.com/pytorch/pytorch/issues/7758, https://github.com/pytorch/pytorch/issues/5099
+    """
     step = commands.without_library_path(
         facts,
         f"LD_LIBRARY_PATH names {folder}, and torch has an MKL of its own. For good: take the line out of ~/.bashrc that sets it, or that runs Intel's mklvars.sh, "

@@ -95,7 +95,10 @@ class Missing(Variant, frozen=True, kw_only=True):
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Return the hit for a stated environment that lists both packages. In a real one the loaded package says what it has."""
+    """Return the hit for a stated environment that lists both onnxruntime and onnxruntime-gpu; else None.
+
+    In an examined one the loaded package says what it has.
+    """
     cpu, gpu = distribution(facts, "onnxruntime"), distribution(facts, "onnxruntime-gpu")
     if facts.grade != "stated" or cpu is None or gpu is None or facts.system.os == "darwin":
         return None

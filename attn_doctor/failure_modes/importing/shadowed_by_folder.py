@@ -150,7 +150,7 @@ _TORCH_AND_YOLO = frozenset({module_of(name) for name in NEEDED_TO_TRAIN} | {"ul
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Compare the names in the current folder with the modules that torch and ultralytics load, and the modules that every training needs."""
+    """Find names in the current folder that hide modules which torch, ultralytics or every training needs."""
     hidden = _hidden(facts)
     if not hidden:
         return None

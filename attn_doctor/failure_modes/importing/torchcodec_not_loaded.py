@@ -92,7 +92,11 @@ MODE = FailureMode(
 
 
 class Lacks(Variant, frozen=True, kw_only=True):
-    """Hold what torchcodec lacks: FFmpeg's libraries, the right torch, a torch with CUDA 13, or one of the first two, if the log does not show which."""
+    """Hold what torchcodec lacks.
+
+    "ffmpeg": FFmpeg's libraries. "torch": the torch for which it was built. "cuda": a torch with CUDA 13. "one of
+    both": one of the first two; the log does not show which.
+    """
 
     what: Literal["ffmpeg", "torch", "cuda", "one of both"]
 

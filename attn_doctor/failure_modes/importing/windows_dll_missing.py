@@ -148,9 +148,11 @@ MODE = FailureMode(
 
 
 class Missing(Variant, frozen=True, kw_only=True):
-    """Hold the package whose library did not load.
+    """Hold the package whose library did not load, or another reason.
 
-    "flash-attn-1": flash-attn of the first generation, whose library is flash_attn_cuda. "libomp": torch, because libomp140.x86_64.dll is missing.
+    "flash-attn-1": flash-attn of the first generation, whose library is flash_attn_cuda. "libomp": torch, because
+    libomp140.x86_64.dll is missing. "another": another package. "tensorrt": TensorRT, together with torch. "blocked":
+    Windows blocked the file. "zlib": cuDNN 8 lacks zlibwapi.dll.
     """
 
     of: Literal["torch", "libomp", "flash-attn", "flash-attn-1", "another", "tensorrt", "blocked", "zlib"]

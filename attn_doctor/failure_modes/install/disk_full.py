@@ -327,8 +327,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _of_a_cache(facts: Facts, of: str) -> Fix:
-    """Return the fix for a program whose cache in the home folder filled the disk or the quota.
+    """Return the fix that moves the cache of Triton or Apptainer to another disk.
 
+    In the home folder it filled the disk or the quota.
     https://apptainer.org/docs/user/latest/build_env.html, https://github.com/triton-lang/triton/blob/main/README.md (TRITON_CACHE_DIR)
     """
     if of == "triton":

@@ -139,7 +139,7 @@ MODE = FailureMode(
 
 
 class Foreign(Variant, frozen=True, kw_only=True):
-    """Hold the system on which the file was exported, and the system on which it is used."""
+    """Hold the system on which the file was exported, and the system on which it is used (None: not known)."""
 
     of: System
     on: System | None

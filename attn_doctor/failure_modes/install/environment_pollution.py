@@ -288,7 +288,11 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine whose versions are not known."""
+    """Return the fix for a machine whose versions are not known: install everything in one command.
+
+    It is installed into a new environment; in a notebook into the present one, and on Colab and Kaggle first into a
+    fresh runtime. For conda: a new environment, with torch by pip.
+    """
     told = commands.by_hand(
         (*commands.starting(facts), "-m", "pip", "check"),
         "lists the packages that do not fit together",

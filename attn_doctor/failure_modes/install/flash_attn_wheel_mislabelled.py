@@ -133,5 +133,5 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine whose versions are not known."""
+    """Return the fix for a machine whose versions are not known: the command that finds the wheel of flash-attn."""
     return (wheel_fixes.look_it_up(facts),)

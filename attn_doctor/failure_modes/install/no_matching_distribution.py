@@ -241,7 +241,10 @@ def _special(facts: Facts, seen: Seen) -> Hit | None:
 
 
 def other_index(match: Match) -> bool:
-    """Return whether 2.3.1+cu121 was requested and the index has 2.3.1. If so, the version of Python is not the cause."""
+    """Return whether a build of a release was requested, "2.3.1+cu121", and the index has the release, "2.3.1".
+
+    If so, the version of Python is not the cause.
+    """
     version, _, part = match.groups.get("requirement", "").partition("==")[2].partition("+")
     return bool(part) and version in re.split(r",\s*", match.groups.get("versions", ""))
 

@@ -200,7 +200,10 @@ def _for_amd(facts: Facts) -> bool:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine whose versions are not known."""
+    """Return the fix for a machine whose versions are not known.
+
+    For flash-attn: the command that finds its wheel. For another package: look for a wheel on its releases page.
+    """
     if subject.is_flash_attn(facts):
         return (wheel_fixes.look_it_up(facts),)
     words = f"look on the releases page of {subject.words(facts)} (its address is in the log) for a wheel for your torch, CUDA and Python"

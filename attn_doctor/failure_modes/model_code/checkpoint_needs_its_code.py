@@ -87,8 +87,9 @@ MODE = FailureMode(
 class Needs(Variant, frozen=True, kw_only=True):
     """Hold what the checkpoint needs.
 
-    "elsewhere": the modules of another project. "older": a newer clone of that project. "upsample": the torch before 1.11, or one line. "buffers": the same for torch 1.6. "path": the
-    system on which it was saved; `name` is the class of the path. "v5": YOLOv5's own repository.
+    "elsewhere": the modules of another project. "older": a newer clone of the project. "upsample": the torch before
+    1.11 that saved it, or one line in the program. "buffers": the same for torch before 1.6. "path": the kind of system
+    on which it was saved; `name` is the class of the path. "v5": YOLOv5's own repository.
     """
 
     what: Kind

@@ -69,7 +69,11 @@ MODE = FailureMode(
 
 
 class NotBuilt(Variant, frozen=True, kw_only=True):
-    """Hold the reason why the model cannot be built: ultralytics has no such model, lacks a module, or is damaged."""
+    """Hold the reason why the model cannot be built.
+
+    "no such model": this ultralytics has no such model. "name of the fork": only the YOLOv12 fork has a model of this
+    name. "missing module": ultralytics lacks a module. "damaged": ultralytics itself is damaged.
+    """
 
     cause: Literal["no such model", "name of the fork", "missing module", "damaged"]
     module: str | None = None  # the missing one: "cv2"

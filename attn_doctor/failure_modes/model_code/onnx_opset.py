@@ -62,7 +62,10 @@ MODE = FailureMode(
 
 
 class Opset(Variant, frozen=True, kw_only=True):
-    """Hold the opset that was asked for, and the one that the log names as the first with the operator; `operator` is None if torch lacks the opset."""
+    """Hold the opset that was asked for, and the first opset that has the operator, as the log names it.
+
+    `operator` is None if torch lacks the requested opset itself.
+    """
 
     asked: int
     operator: str | None = None

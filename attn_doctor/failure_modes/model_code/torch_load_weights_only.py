@@ -125,7 +125,11 @@ MODE = FailureMode(
 
 
 class Refused(Variant, frozen=True, kw_only=True):
-    """Hold the caller of torch.load whose call was refused. "blocked": the file names a function that runs commands."""
+    """Hold the caller of torch.load whose call was refused.
+
+    "ultralytics": its loader. "own": another file, such as the user's program. "unknown": one of the two. "blocked":
+    the caller does not matter, because the file names a function that runs commands.
+    """
 
     call: Literal["ultralytics", "own", "unknown", "blocked"]
     name: str | None = None  # the class or function that torch refused: "ultralytics.nn.tasks.DetectionModel"

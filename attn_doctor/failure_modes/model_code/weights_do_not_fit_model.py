@@ -86,7 +86,11 @@ _HEADS = (
 
 
 class Misfit(Variant, frozen=True, kw_only=True):
-    """Hold how the weights differ from the model."""
+    """Hold how the weights differ from the model.
+
+    "classes": they are for another number of classes. "size": the shapes of layers differ. "prefix": the names differ
+    by "module.". "names": names of layers are missing.
+    """
 
     by: Literal["classes", "size", "prefix", "names"]
 

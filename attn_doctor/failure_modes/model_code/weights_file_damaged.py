@@ -173,7 +173,11 @@ _WORDS: dict[str, str] = {
 
 
 class Damaged(Variant, frozen=True, kw_only=True):
-    """Hold what the file is, its name if the log has it, and what fetches it."""
+    """Hold what the file is, its name if the log has it, and what fetches it.
+
+    "lfs": a pointer of Git LFS. "page": a web page. "message": another text, an error message of the server. "empty":
+    it has no bytes. "damaged": a part is missing or wrong.
+    """
 
     kind: Literal["lfs", "page", "message", "empty", "damaged"]
     file: str | None = None

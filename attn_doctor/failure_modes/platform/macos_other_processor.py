@@ -136,7 +136,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _native_python(facts: Facts) -> Fix:
-    """Return the fix for a Python that Rosetta translates."""
+    """Return the fix for a Python that Rosetta translates: use a Python for Apple silicon."""
     version = facts.interpreter.version
     minor = ".".join(version.split(".")[:2]) if isinstance(version, str) else "3.12"
     look = commands.by_hand(
@@ -169,7 +169,7 @@ def _native_python(facts: Facts) -> Fix:
 
 
 def _again(facts: Facts, meets: Meets) -> Fix:
-    """Return the fix for packages that another Python installed."""
+    """Return the fix for a package that another Python installed: install it again with this Python."""
     package = meets.package or "torch"
     name = _DISTRIBUTIONS.get(package, package.replace("_", "-"))
     steps = torch_here.again(facts, only_torch=True) if package == "torch" else ()

@@ -108,7 +108,11 @@ Kind = Literal["read", "printed", "compiler", "listed"]
 
 
 class Wrong(Variant, frozen=True, kw_only=True):
-    """Hold what failed, the encoding that Python took ("gbk"), and whether pip or another installer had started the program."""
+    """Hold what failed, the encoding that Python took ("gbk"), and whether an installer had started the program.
+
+    "read", "printed": text was read from a file, or printed. "compiler": the output of a compiler was read. "listed":
+    pip read a list of packages.
+    """
 
     kind: Kind
     codec: str | None = None

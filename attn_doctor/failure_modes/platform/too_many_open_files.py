@@ -158,8 +158,9 @@ def _by_names(facts: Facts) -> Fix:
 
 
 def _in_a_notebook(facts: Facts) -> Fix:
-    """Return the fix for a notebook, where `!ulimit` changes only the shell of its own line.
+    """Return the fix that raises the limit of open files in a notebook.
 
+    `!ulimit` changes only the shell of its own line there.
     https://docs.python.org/3/library/resource.html#resource.setrlimit
     """
     words = (
@@ -191,8 +192,9 @@ def _in_a_container(facts: Facts, kind: str) -> Fix:
 
 
 def _closed(facts: Facts) -> Fix:
-    """Return the fix for Windows, whose C library opens 512 files at first and has no `ulimit`.
+    """Return the fix for Windows: close the files that the program opens.
 
+    The C library of Windows opens 512 files at first, and has no `ulimit`.
     https://learn.microsoft.com/en-us/cpp/c-runtime-library/reference/setmaxstdio
     """
     words = (

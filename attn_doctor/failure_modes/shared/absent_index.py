@@ -78,7 +78,11 @@ def _known() -> set[Pair]:
 
 
 def fixes(facts: Facts, found: NoSuchIndex) -> tuple[Fix, ...]:
-    """Return the fix that takes the index of the next older CUDA: for the requested release the newest CUDA that it was built for."""
+    """Return the fixes that install a torch from an index that exists.
+
+    If the log names the release of torch: that release, built for the newest CUDA below the requested one ("13.0" for
+    "13.1"). Else, and for Poetry, the newest torch. For Poetry the first step removes the source that does not exist.
+    """
     asked = pair(found.cuda) or _FIRST
     title = "Take the index that exists"
     if chosen(facts)[0] == "poetry":

@@ -104,7 +104,11 @@ def mine(match: Match) -> bool:
 
 
 def told(matches: Sequence[Match]) -> Absent | None:
-    """Return the absent part that a log shows; None if no error about None or an assertion stands directly below the use of such a part."""
+    """Return the absent part that a log shows; None if it shows none.
+
+    Either the error names a function of the part (causal_conv1d_fwd), or the error, about None or an assertion, is at
+    most six lines below the source line that uses the part.
+    """
     for match in matches:
         lost = match.groups.get("lost")
         if lost is None:

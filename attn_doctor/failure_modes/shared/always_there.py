@@ -58,7 +58,7 @@ def hit(facts: Facts, seen: Seen) -> Hit | None:
 
 
 def fixes(facts: Facts, lost: Lost) -> tuple[Fix, ...]:
-    """Return the fix that finds what was imported, and the one for a damaged package."""
+    """Return two fixes: rename the file or folder that hides the package, or install the damaged package afresh."""
     module = lost.module
     package = _PACKAGE.get(module, module)
     verify = (*commands.starting(facts), "-c", f"import {module}; print({module}.__file__)")

@@ -89,9 +89,10 @@ def newer_cudnn(facts: Facts) -> Fix:
 
 
 def one_index(facts: Facts, cudnn: bool = False) -> Fix:
-    """Return the fix that installs torch and its nvidia-* packages again, from one index; for an unknown torch the fix that finds the wrong package.
+    """Return the fix that installs torch and its nvidia-* packages again, from one index.
 
-    For the case that LD_LIBRARY_PATH is not set: some nvidia-* packages are then of other releases than torch needs.
+    For the case that LD_LIBRARY_PATH is not set: some nvidia-* packages are then of other releases than torch needs. If
+    torch is not known: the fix that finds the wrong package (`release_of_torch`). `cudnn`: the library is cuDNN.
     """
     steps = torch_here.again(facts, everything=True)
     if not steps:
@@ -126,9 +127,10 @@ def module(facts: Facts, cudnn: bool, loaded: str | None = None) -> Fix:
 
 
 def release_of_torch(facts: Facts, cudnn: bool) -> Fix:
-    """Return the fix that finds the nvidia-* package whose release is not the one that torch requires. For the case without a variable.
+    """Return the fix that finds the nvidia-* package whose release is not the one that torch requires.
 
-    `cudnn`: the library is cuDNN, so the package is one of nvidia-cudnn-*.
+    For the case that LD_LIBRARY_PATH is not set. `cudnn`: the library is cuDNN, so the package is one of
+    nvidia-cudnn-*.
     """
     name = "nvidia-cudnn" if cudnn else "nvidia"
     checks = ("uv", "pip", "check", "--python") if own(facts) == "uv" else ()

@@ -53,7 +53,10 @@ def told(ours: Sequence[Match]) -> Hit | None:
 
 
 def fixes(facts: Facts, found: ByAnother) -> tuple[Fix, ...]:
-    """Return the fixes: the package that brings it in its finished wheel or another release, or another Python."""
+    """Return the fixes: install the newest release of the package that brings the requirement, or use another Python.
+
+    For spconv there is one fix: install its finished wheel, spconv-cu126.
+    """
     if found.by == "spconv":
         return (unbuilt_cures.spconv(facts),)
     verify = commands.check(facts)

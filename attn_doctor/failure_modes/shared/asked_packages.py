@@ -135,7 +135,11 @@ def _own_part(match: Match) -> bool:
 
 
 def fixes(facts: Facts, wanted: Asked) -> tuple[Fix, ...]:
-    """Return the fix that installs the package; for torchcodec the release for the installed torch."""
+    """Return the fix that installs the package.
+
+    For torchcodec: the release for the installed torch. For mamba-ssm and causal-conv1d: a finished wheel, or a build
+    without isolation. For torch-directml outside of Windows and WSL: the fixes for AMD GPUs.
+    """
     name = wanted.package.partition(" @ ")[0]
     if name == "torchcodec":
         return torchcodec_releases.install(facts)

@@ -21,7 +21,10 @@ _CAPABILITY = {"5": "87", "6": "87", "7": "110"}  # an Orin, and a Thor: https:/
 
 
 def fixes(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a Jetson: compile bitsandbytes for its GPU, or take the wheel of the index that has torch for this JetPack."""
+    """Return the fixes for a Jetson: compile bitsandbytes for its GPU, or install a wheel for its JetPack.
+
+    The second only if an index is known that has torch for this JetPack.
+    """
     verify = commands.check(facts)
     jetpack = facts.system.jetpack.partition(".")[0] if isinstance(facts.system.jetpack, str) else "6"
     card = _CAPABILITY.get(jetpack, "87")

@@ -19,7 +19,10 @@ class WithoutLibrary(Variant, frozen=True, kw_only=True):
 
 
 def told(facts: Facts) -> Hit | None:
-    """Return the hit if the release was read and lacks a library for torch's CUDA; None for other builds (conda, own sources, a Jetson)."""
+    """Return the hit if this release from PyPI lacks a library for torch's CUDA; else None.
+
+    None also if the libraries of the release are not listed, for other builds (conda, own sources), and on a Jetson.
+    """
     found, cuda = distribution(facts, "bitsandbytes"), facts.torch.cuda
     if found is None or not isinstance(found.version, str) or not isinstance(cuda, str):
         return None
@@ -38,7 +41,7 @@ def told(facts: Facts) -> Hit | None:
 
 
 def fixes(facts: Facts, found: WithoutLibrary) -> tuple[Fix, ...]:
-    """Return the fix: the releases that have a library for this CUDA."""
+    """Return the fix that installs a release with a library for this CUDA, or a newer one."""
     first = bitsandbytes_libraries.first_with(found.cuda)
     get = commands.install(
         f"bitsandbytes>={first}",

@@ -46,9 +46,11 @@ class AtRunTime(Variant, frozen=True, kw_only=True):
 
 
 def missed(facts: Facts, seen: Seen, usual: str) -> Hit | None:
-    """Return the hit for a log in which a module of a build tool is missing; None if it has to do with no build and no program.
+    """Return the hit for a log in which a module of a build tool is missing.
 
-    For a build the message also names the other packages that its setup.py imports. `usual`: the module, if the line does not name one.
+    None for a module that ordinary programs use too ("ninja", "Cython"), unless the log shows a build. For a build of a
+    known package the message also names the other packages that its setup.py imports. `usual`: the module, if the line
+    does not name one.
     """
     module = seen.group("module") or usual
     name = DISTRIBUTION_OF.get(module, module)
@@ -99,7 +101,12 @@ _RARE = ("Cython", "pybind11", "skbuild", "scikit_build_core", "setuptools_scm",
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    """Return the fixes: install all that the setup imports, and torch if it is missing; then build."""
+    """Return the fixes for a hit of `missing` or `missed`.
+
+    For a program that does not start: install the missing package. For a build: install the missing build tools, and
+    torch if it is missing, then build without isolation; or install without compiling. The latter comes first unless
+    there is only a log.
+    """
     if isinstance(hit.variant, AtRunTime):
         step = commands.install(hit.variant.package, why="contains the module that is missing", changes="setuptools")
         return (Fix(title=f"Install {hit.variant.package}", steps=(step,), verify=commands.check(facts)),)

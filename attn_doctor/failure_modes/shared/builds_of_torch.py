@@ -13,7 +13,11 @@ _CUDA_LIBRARY = re.compile(r"lib(?:c10_cuda|torch_cuda|cudart|cublas|nvjpeg)\b|c
 
 
 def differing(facts: Facts, torchvision: str, said: str) -> str:
-    """Return the builds of torchvision and torch in words, if both are known and they differ; else an empty text."""
+    """Return the builds of torchvision and torch in words, if both are known and they differ; else an empty text.
+
+    Example: " (torchvision is a CPU build, torch is a build for CUDA 12.4)". `torchvision`: its version. `said`: the
+    error, which may name a CUDA library.
+    """
     theirs, ours = (
         torchvision_cures.build_in_words(local(torchvision)),
         torchvision_cures.build_in_words(local(str(facts.torch.version))),
@@ -32,9 +36,11 @@ def differing(facts: Facts, torchvision: str, said: str) -> str:
 
 
 def of_pypi(facts: Facts, torchvision: str, torch: str) -> str | None:
-    """Return in words that torchvision comes from PyPI, and is there for another CUDA than this torch; None if that is not so, or not known.
+    """Return a sentence: torchvision comes from PyPI, where it is built for another CUDA than this torch.
 
-    torchvision compares the major version of the two CUDA: https://github.com/pytorch/vision/blob/main/torchvision/extension.py
+    None if that is not so, or not known. `torchvision`, `torch`: versions. torchvision compares the major version of
+    the two CUDA:
+    https://github.com/pytorch/vision/blob/main/torchvision/extension.py
     """
     theirs, ours = pytorch.pypi_cuda(torch), flavour(torch)
     if not isinstance(theirs, str) or ours is None or not _from_pypi(facts):

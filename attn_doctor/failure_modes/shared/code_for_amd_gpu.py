@@ -14,8 +14,9 @@ from attn_doctor.model.steps import Step
 
 
 def of_extension(facts: Facts, gfx: str | None, package: str | None) -> tuple[Fix, ...]:
-    """Return the fixes for a library other than torch: compile it for this GPU, or let the GPU run code for a similar GPU.
+    """Return the fixes for a library other than torch: compile it for this GPU, or run code for a similar GPU.
 
+    The second not on Windows. `package`: the library; None if it is not known.
     https://huggingface.co/docs/bitsandbytes/main/en/installation
     """
     verify, arch = commands.check(facts), gfx or "gfxNNNN"
@@ -46,9 +47,10 @@ def of_extension(facts: Facts, gfx: str | None, package: str | None) -> tuple[Fi
 
 
 def compiled_again(facts: Facts, gfx: str) -> Fix:
-    """Return the fix for an extension of torch that was compiled for another GPU. The files of that build have to go.
+    """Return the fix that compiles an extension of torch again, for this GPU.
 
-    GPU_ARCHS is read by the setup.py of flash-attn, aiter and others of AMD, PYTORCH_ROCM_ARCH by torch's cpp_extension.
+    The files of the earlier build are removed first. GPU_ARCHS is read by the setup.py of flash-attn, aiter and others
+    of AMD, PYTORCH_ROCM_ARCH by torch's cpp_extension.
     https://github.com/ROCm/flash-attention/blob/main/setup.py
     """
     pip = (
@@ -80,7 +82,10 @@ def compiled_again(facts: Facts, gfx: str) -> Fix:
 
 
 def of_dropped(facts: Facts, gfx: str | None) -> tuple[Fix, ...]:
-    """Return the fix for a GPU that ROCm no longer supports. https://github.com/ROCm/legacy-rocm-build/issues/1353."""
+    """Return the fix for a GPU that ROCm no longer supports: compute on the CPU, or on another GPU.
+
+    https://github.com/ROCm/legacy-rocm-build/issues/1353
+    """
     verify = commands.check(facts)
     cpu = commands.by_hand(
         (),
@@ -102,7 +107,11 @@ _SIMILAR = f'case $({_NUMBER}) in 90012) v=9.0.0;; 1001*|1003*) v=10.3.0;; 11000
 
 
 def override(facts: Facts, gfx: str | None) -> tuple[Fix, ...]:
-    """Return the fix that sets HSA_OVERRIDE_GFX_VERSION. No fix if no similar GPU is known for this one."""
+    """Return the fix that sets HSA_OVERRIDE_GFX_VERSION, so that the GPU runs code for a similar one.
+
+    Empty if no similar GPU is known. If `gfx` is None, a line of the shell reads the GPU from the kernel and sets the
+    variable.
+    """
     verify = commands.check(facts)
     title = "Let the GPU run code for a similar GPU"
     row = amd.override(gfx) if gfx else None
@@ -166,7 +175,7 @@ def _of_gpu(facts: Facts, gfx: str) -> Facts:
 
 
 def newer_rocm(facts: Facts, gfx: str | None) -> Fix:
-    """Return the fix for a compiler of ROCm that is older than the GPU."""
+    """Return the fix that installs a ROCm whose compiler supports the GPU."""
     step = commands.by_hand(
         (),
         f"install a ROCm whose compiler supports {gfx or 'this GPU'} (https://rocm.docs.amd.com/projects/install-on-linux/en/latest/): the release "

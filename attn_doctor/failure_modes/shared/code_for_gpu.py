@@ -15,10 +15,10 @@ from attn_doctor.model.versions import capability, dotted
 
 
 def on_jetson(facts: Facts) -> Fix:
-    """Return the fix for an extension that was compiled on a Jetson for the GPUs of servers.
+    """Return the fix that compiles an extension again, for the GPU of a Jetson.
 
-    The Jetson's GPU does not run such code. https://docs.nvidia.com/cuda/cuda-c-programming-guide/#binary-compatibility (not
-    between Tegra and other GPUs)
+    The extension was compiled on the Jetson for the GPUs of servers. The Jetson's GPU does not run such code.
+    https://docs.nvidia.com/cuda/cuda-c-programming-guide/#binary-compatibility (not between Tegra and other GPUs)
     """
     asked = "import torch; print(torch.cuda.get_device_capability(), torch.cuda.get_arch_list())"
     look = commands.by_hand(
@@ -124,8 +124,10 @@ def asked_arch(facts: Facts) -> tuple[Step, ...]:
 
 
 def own_list(facts: Facts, known: str | None) -> Step:
-    """Return the step for a setup.py with a list of GPUs of its own, beside which torch does not read TORCH_CUDA_ARCH_LIST.
+    """Return the step that writes this GPU into the list of GPUs in a setup.py.
 
+    If `known` is None: the step that prints the list. torch does not read TORCH_CUDA_ARCH_LIST if the setup.py has a
+    list of its own. `known`: the compute capability, "8.6".
     https://github.com/pytorch/pytorch/blob/main/torch/utils/cpp_extension.py (_get_cuda_arch_flags)
     """
     code = known.replace(".", "") if known else None
@@ -184,7 +186,10 @@ WHY = "a new card needs the newest torch, an old one a torch for CUDA 12.6 or ol
 
 
 def lacks(facts: Facts, flags: str) -> bool:
-    """Return whether a list of architectures, "7.0, 7.5" or "sm_70 sm_75", surely has no code for a known GPU."""
+    """Return whether a list of architectures surely has no code for one of the known GPUs.
+
+    `flags`: "7.0, 7.5" or "sm_70 sm_75".
+    """
     codes = tuple(f"sm_{found.replace('.', '')}" for found in re.findall(r"\b(?:sm_)?(\d{1,2}\.?\d)\b", flags))
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
     cards = [card.compute_capability for card in gpus if isinstance(card.compute_capability, str)]
@@ -193,6 +198,7 @@ def lacks(facts: Facts, flags: str) -> bool:
 
 
 def card_is_known(facts: Facts) -> bool:
+    """Return whether the compute capability of one GPU or more is known."""
     gpus = facts.graphics.gpus
     return isinstance(gpus, tuple) and any(isinstance(card.compute_capability, str) for card in gpus)
 
@@ -201,7 +207,10 @@ _FIRST_OF_WHEELS = (3, 7)  # the oldest compute capability of a build that https
 
 
 def on_the_cpu(facts: Facts) -> Fix | None:
-    """Return the fix for GPUs that are older than every build of PyTorch, which is to do without them; None for newer ones."""
+    """Return the fix for GPUs older than every build of PyTorch: compute on the CPU, or on a newer GPU.
+
+    None for newer GPUs. None also if the compute capability of a GPU is not known.
+    """
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
     able = [capability(card.compute_capability) for card in gpus if isinstance(card.compute_capability, str)]
     if not able or len(able) < len(gpus) or max(able) >= _FIRST_OF_WHEELS:

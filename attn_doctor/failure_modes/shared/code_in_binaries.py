@@ -23,7 +23,10 @@ class Lacking(Variant, frozen=True, kw_only=True):
 
 
 def of_torch(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
-    """Return a hit if torch has no code for one of these GPUs, else None."""
+    """Return the hit if torch has no code for one of these GPUs; else None.
+
+    `seen`: the GPUs with their index in the facts. Raises Unsure if a fact that decides is not known.
+    """
     archs = facts.torch.archs
     cuda = present(facts.torch.cuda)
     read = archs if isinstance(archs, tuple) and archs else _of_the_table(facts, cuda)
@@ -54,7 +57,11 @@ def of_torch(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
 
 
 def of_torch_cuda(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
-    """Return a hit if torch's CUDA is older than all GPUs here, for a torch whose code nobody has read: CUDA 10.2 knows no GPU of 8.0 or newer."""
+    """Return the hit if torch's CUDA is too old for all GPUs here: CUDA 10.2 knows no GPU of 8.0 or newer; else None.
+
+    Only for CUDA before 11.0, and a torch whose GPU code was not read. `seen`: the GPUs with their index in the facts.
+    Raises Unsure if a fact that decides is not known.
+    """
     version, cuda = known(facts.torch.version), known(facts.torch.cuda)
     newer = [(index, card, gpu.too_new_for(cuda, present(card.compute_capability))) for index, card in seen if cuda]
     if cuda is None or not newer or not all(first for _, _, first in newer):
@@ -109,7 +116,11 @@ def _newer_than_all(codes: tuple[str, ...], card: Gpu) -> bool:
 
 
 def of_flash_attn(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
-    """Return a hit if flash-attn has no code for a GPU that it supports, else None."""
+    """Return the hit if flash-attn has no code for a GPU that it supports; else None.
+
+    `seen`: the GPUs with their index in the facts. None also if flash-attn is not installed, or if its GPU code is not
+    known. Raises Unsure if a fact that decides is not known.
+    """
     version = known(facts.flash_attention.version)
     if version is None:
         return None

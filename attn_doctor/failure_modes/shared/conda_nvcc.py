@@ -47,7 +47,10 @@ def told(facts: Facts) -> Hit | None:
 
 
 def fixes(facts: Facts, found: CondaNvcc) -> tuple[Fix, ...]:
-    """Return the fix: the same package of the channel of torch's CUDA, in the file or by conda."""
+    """Return the fix that takes the package with nvcc from NVIDIA's channel for torch's CUDA.
+
+    In words for a file, by conda for an installed environment.
+    """
     channel = f"nvidia/label/cuda-{found.need}.0"
     why = "NVIDIA's channel for this CUDA release; nvcc and torch then have one CUDA"
     if found.place is not None:

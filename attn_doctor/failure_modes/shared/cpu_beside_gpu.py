@@ -127,7 +127,11 @@ def _kind(facts: Facts, torch: str | None) -> Literal["jetson", "amd", "cpu-buil
 
 
 def fixes(facts: Facts, found: OnCpu) -> tuple[Fix, ...]:
-    """Return the fixes: NVIDIA's torch for a Jetson, or the image with it; the ROCm build; the CUDA build."""
+    """Return the fixes for this kind of case.
+
+    "jetson": the container image with NVIDIA's torch, if an image was used, and that torch itself. "amd": the ROCm
+    build of torch. "cpu-build": the CUDA build.
+    """
     if found.kind == "amd":
         return torch_steps.newest(facts, "Install the ROCm build of torch", reinstall=True, maker="amd")
     if found.kind == "cpu-build":

@@ -57,7 +57,7 @@ def visible(facts: Facts) -> list[tuple[int, Gpu]]:
 
 
 def driver_os(facts: Facts) -> OsName:
-    """Return the system to which the driver belongs: Windows in WSL.
+    """Return "windows" on Windows and in WSL, where the driver is that of Windows; else "linux".
 
     Raises Unsure if it is not known whether this is WSL.
     """
@@ -65,7 +65,10 @@ def driver_os(facts: Facts) -> OsName:
 
 
 def driver_os_or_none(facts: Facts) -> OsName | None:
-    """Return the system to which the driver belongs; None if it is not known, for example if there is only a log."""
+    """Return the system to which the driver belongs, "windows" or "linux".
+
+    None if it is not known, for example if there is only a log.
+    """
     if isinstance(facts.system.os, Unknown):
         return None
     try:

@@ -16,6 +16,8 @@ PAIR = r"(?: \(?(?P<compiled>\d[\d, ]{1,10}\d)\)? but (?:found runtime version|l
 
 
 class Releases(NamedTuple):
+    """Hold the release of cuDNN for which torch was compiled, and the release that was found."""
+
     compiled: str  # "7.1.2"
     found: str
 
@@ -36,8 +38,9 @@ def _dotted(text: str) -> str:
 
 
 def of_conda(facts: Facts, release: str) -> tuple[Fix, ...]:
-    """Return the fix for a conda environment: the cuDNN for which torch was compiled. Empty elsewhere, and for cuDNN 8 and newer, which torch brings itself.
+    """Return the fix that installs the cuDNN 7 for which torch was compiled, into a conda environment.
 
+    Empty elsewhere, and for any other major version: cuDNN 8 and newer are brought by torch itself.
     https://github.com/xingyizhou/CenterNet/issues/119
     """
     if not release.startswith("7.") or not (installed_by_conda(facts, "torch") or places.environment_tool(facts)):

@@ -129,7 +129,12 @@ Cause = Literal["damaged", "stale", "slow", "locked"]
 
 
 class Damaged(Variant, frozen=True, kw_only=True):
-    """Hold the file that came damaged. `cause`: "stale" means that the file is whole, and the list of hashes is not for it; "locked", that uv.lock may be such a list."""
+    """Hold the file that came damaged.
+
+    `cause`: "damaged"; "stale": the file is whole, and the list of hashes is for other files; "locked": uv.lock may be
+    such a list; "slow": uv waited too short a time. `tool`: the installer. `address`: of the file. `cached`: the log
+    shows that pip took a file from its cache.
+    """
 
     cause: Cause
     tool: Literal["pip", "uv", "poetry", "conda"]
@@ -258,7 +263,10 @@ def _whole(facts: Facts, found: Damaged) -> tuple[Fix, ...]:
 
 
 def _hashes_again(facts: Facts) -> Fix:
-    """Return the fix for a file of requirements with hashes of other files. https://pip-tools.readthedocs.io/en/stable/ (--generate-hashes)."""
+    """Return the fix that renews the hashes in a file of requirements, which are those of other files.
+
+    https://pip-tools.readthedocs.io/en/stable/ (--generate-hashes)
+    """
     words = (
         "write the hashes again, with the tool that made the file: pip-compile --generate-hashes, or uv pip compile --generate-hashes. They have to contain "
         "the files for this system too. If the version did not change and nobody renewed the file, ask its author before you trust it"
@@ -268,7 +276,11 @@ def _hashes_again(facts: Facts) -> Fix:
 
 
 def _by_uv(facts: Facts, found: Damaged) -> tuple[Fix, ...]:
-    """Return the fixes for uv. https://docs.astral.sh/uv/reference/cli/#uv-cache-clean, https://docs.astral.sh/uv/reference/environment/."""
+    """Return the fixes for uv: wait longer for a file, empty the cache, or lock the package again.
+
+    If the download was slow, or the package is not known: only the first.
+    https://docs.astral.sh/uv/reference/cli/#uv-cache-clean, https://docs.astral.sh/uv/reference/environment/
+    """
     verify, name = building.verify(facts), found.package
     wait = commands.variable("UV_HTTP_TIMEOUT", "600", "seconds that uv waits for a file: PyTorch's have 2 GB and more")
     if found.cause == "slow" or name is None:
@@ -301,7 +313,10 @@ def _by_uv(facts: Facts, found: Damaged) -> tuple[Fix, ...]:
 
 
 def _by_poetry(facts: Facts, found: Damaged) -> Fix:
-    """Return the fix for Poetry. https://python-poetry.org/docs/cli/#cache, https://github.com/python-poetry/poetry/issues/6151."""
+    """Return the fix for Poetry: empty its cache, and download again.
+
+    https://python-poetry.org/docs/cli/#cache, https://github.com/python-poetry/poetry/issues/6151
+    """
     name = found.package or "the package"
     gone = "removes the damaged file: `poetry cache clear` leaves the folder artifacts"
     empty = (

@@ -18,8 +18,10 @@ def may_be_dropped(device: str) -> bool:
 
 
 def without(facts: Facts, refused: str, devices: list[str], *, cmake: bool) -> Fix:
-    """Return the fix that takes the refused architecture out of the list of the build. `refused`, `devices`: compute capabilities, "3.5".
+    """Return the fix that takes the refused architecture out of the list of the build.
 
+    `refused`, `devices`: compute capabilities, "3.5"; `devices` are those of the GPUs here. `cmake`: the list is in
+    CMakeLists.txt; False: in setup.py or a Makefile.
     https://docs.nvidia.com/cuda/archive/12.0.0/cuda-toolkit-release-notes/index.html, .../13.0.0/...
     """
     number = refused.replace(".", "")

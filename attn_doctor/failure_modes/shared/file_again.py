@@ -59,7 +59,11 @@ def _where(*, page: bool) -> str:
 
 
 def by_git_lfs(facts: Facts) -> Fix:
-    """Return the fix for a pointer of Git LFS. https://git-lfs.com, https://formulae.brew.sh/formula/git-lfs; Git for Windows contains it."""
+    """Return the fix that fetches the files of a clone with Git LFS, in place of their pointers.
+
+    It installs git-lfs first.
+    https://git-lfs.com, https://formulae.brew.sh/formula/git-lfs; Git for Windows contains it.
+    """
     tool: tuple[Step, ...] = system_tools.packages(facts, _GIT_LFS, "the program git lfs", "adds git-lfs")
     if not tool and facts.system.os == "darwin":
         tool = (commands.by_hand(("brew", "install", "git-lfs"), "the program git lfs", "adds git-lfs"),)
@@ -82,7 +86,10 @@ def by_git_lfs(facts: Facts) -> Fix:
 
 
 def cache_of_hub(facts: Facts) -> Fix:
-    """Return the fix for a file that torch.hub keeps. https://docs.pytorch.org/docs/stable/hub.html#where-are-my-downloaded-models-saved."""
+    """Return the fix that deletes a file from torch.hub's cache, so that it is downloaded again.
+
+    https://docs.pytorch.org/docs/stable/hub.html#where-are-my-downloaded-models-saved
+    """
     step = commands.by_hand(
         (
             *commands.starting(facts),

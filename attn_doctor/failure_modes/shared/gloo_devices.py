@@ -37,7 +37,11 @@ MESSAGE = (
 
 
 def fixes(facts: Facts, *, several: bool) -> tuple[Fix, ...]:
-    """Return the fixes. `several`: the training runs on several machines."""
+    """Return two fixes: let gloo find an address, or train in one process.
+
+    On Windows the first gives the machine's name its own address; elsewhere it sets GLOO_SOCKET_IFNAME. `several`: the
+    training runs on several machines, so the interface is that of the network.
+    """
     verify = commands.check(facts)
     windows, mac = facts.system.os == "windows", facts.system.os == "darwin"
     one_process = commands.by_hand(

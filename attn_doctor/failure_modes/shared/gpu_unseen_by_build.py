@@ -69,7 +69,10 @@ class NoGpu(Variant, frozen=True, kw_only=True):
 
 
 def told(seen: Seen) -> Hit | None:
-    """Return the hit for a setup that asked the GPU for its compute capability, where there is none; None for other logs."""
+    """Return the hit for a build that asked the GPU for its compute capability where none is visible; else None.
+
+    Also for a build whose TORCH_CUDA_ARCH_LIST is empty or not an architecture; it has another message.
+    """
     found = [
         m for m in seen.matches if m.groups.get("unseen") and (m.strength == "proof" or building.in_build(seen, m))
     ]

@@ -202,7 +202,11 @@ def _bytes(text: str) -> float:
 
 
 def fixes(facts: Facts, held: Held) -> tuple[Fix, ...]:
-    """Return the cures: end the holder; where it is not seen, find it, and free what a dead process left."""
+    """Return the cures: end the process that holds the memory, use another GPU, and free memory that no process holds.
+
+    `held.hidden` puts the last one second. In a notebook of Colab or Kaggle, under Windows and in WSL, the cures are
+    those of that place.
+    """
     verify = commands.check(facts)
     if places.hosted(facts) in ("colab", "kaggle"):
         words = "end the other sessions and begin anew: Colab: Runtime, Manage sessions, Terminate; then Runtime, Disconnect and delete runtime. Kaggle: stop the session"
@@ -253,7 +257,10 @@ def _end(held: Held) -> Step:
 
 
 def _free(facts: Facts, held: Held) -> Fix:
-    """Return the fix for memory that no process holds. https://docs.nvidia.com/deploy/nvidia-smi/ (--gpu-reset)."""
+    """Return the fix that frees the memory which a dead process left.
+
+    https://docs.nvidia.com/deploy/nvidia-smi/ (--gpu-reset)
+    """
     reset = commands.by_hand(
         places.as_root(facts, "nvidia-smi", "--gpu-reset", "-i", held.gpu or "0"),
         "only if no process has the GPU open any more. It is refused for a GPU with a screen and for many GeForce cards: then restart the machine. In a container: restart the container, "

@@ -31,7 +31,10 @@ class Other(Variant, frozen=True, kw_only=True):
 
 
 def told(facts: Facts, seen: Seen) -> Hit | None:
-    """Return the hit if the image is for another JetPack than that of the board; None if one of the two is not known."""
+    """Return the hit if the image is for another major version of JetPack than that of the board; else None.
+
+    None also if one of the two is not known.
+    """
     image, l4t, here = seen.group("jetson_image"), seen.group("l4t_of_image"), facts.system.jetpack
     jetpack = jetpack_of(l4t) if l4t else None
     if (

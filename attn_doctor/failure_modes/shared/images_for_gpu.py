@@ -25,7 +25,10 @@ _NAME = re.compile(r"--name[= ](?P<name>[\w.-]+)")
 
 
 def of_nvidia(facts: Facts, card: str | None, *, older: bool) -> Fix:
-    """Return the fix for an image of NVIDIA that does not support the GPU. `card`: its compute capability, "8.0"."""
+    """Return the fix that starts another release of NVIDIA's image, because this one does not support the GPU.
+
+    `card`: its compute capability, "8.0"; None: not known. `older`: the image is too new for the GPU; False: too old.
+    """
     which = "an older" if older else "a newer"
     number = capability(card) if card else None
     release, needs = _OLDER, "the GPUs of Kepler and newer"
@@ -52,9 +55,10 @@ def of_nvidia(facts: Facts, card: str | None, *, older: bool) -> Fix:
 
 
 def newer(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fix for a container of which the log shows how it was started: the newest image of that name, before its contents are changed.
+    """Return the fix that pulls the newest image of the same name, and starts the container again from it.
 
-    None for an image with the version in its tag, which does not become newer.
+    Empty if the log does not show how the container was started, or if the tag of the image is not "latest": another
+    tag does not become newer.
     """
     typed, image = container_starts.typed(facts), container_starts.image(facts)
     again = container_starts.again(facts)

@@ -39,7 +39,10 @@ def told(facts: Facts, built: Callable[[str], bool]) -> Hit | None:
 
 
 def fix(facts: Facts, found: OfProject) -> Fix:
-    """Return the fix in the words of the project's tool."""
+    """Return the fix for the project's tool.
+
+    uv: give the build torch. PDM: turn isolation off, after torch is installed. Poetry: request a finished wheel.
+    """
     return Fix(title=_TITLES[found.tool], steps=_steps(facts, found), verify=subject.verify(facts))
 
 

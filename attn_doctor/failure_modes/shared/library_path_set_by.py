@@ -57,7 +57,12 @@ def in_notebooks(facts: Facts) -> tuple[Step, ...]:
 
 
 def fixes(facts: Facts, by: SetBy, folder: str) -> tuple[Fix, ...]:
-    """Return the fixes for this case. The loader reads the variable once, when a Python starts."""
+    """Return the fixes for this case.
+
+    "cell": delete the line of the notebook's cell, and restart its Python. "root": start kohya_gui.py without its
+    script, or delete root's line. "compiled here": put `folder`, the cuDNN that torch was compiled with, first in
+    LD_LIBRARY_PATH.
+    """
     verify = commands.check(facts)
     if by == "cell":
         gone = commands.by_hand(

@@ -72,9 +72,10 @@ class OfLinux(Variant, frozen=True, kw_only=True):
 
 
 def told(facts: Facts, seen: Seen) -> Hit | None:
-    """Return the hit for packages with wheels for Linux alone ("nvidia-nccl-cu12") that are installed on Windows or macOS; None for other logs.
+    """Return the hit for packages with wheels for Linux alone that are asked for on Windows or macOS; else None.
 
-    The message is another one if the user typed the package, and did not take it from a list. None also for a typed triton.
+    Example: "nvidia-nccl-cu12". The message is another one if the user typed the package, and did not take it from a
+    list. None also for a typed triton.
     """
     lines: Sequence[Match] = [m for m in seen.matches if m.groups.get("linux_only")]
     tag = seen.group("tag") or ("win" if seen.group("drive") is not None else "")
@@ -114,7 +115,10 @@ def told(facts: Facts, seen: Seen) -> Hit | None:
 
 
 def fixes(facts: Facts, found: OfLinux) -> tuple[Fix, ...]:
-    """Return the fixes: take the lines of Linux out, or give them a marker."""
+    """Return the fixes: take the lines of Linux out of the list, or give them a marker.
+
+    On Windows, for a list with triton, also install triton-windows. If the user typed the package: leave it out.
+    """
     verify = commands.check(facts)
     if found.typed:
         words = "torch for this system needs no such package: install torch alone, and do without what needs NCCL (several GPUs with the backend nccl: gloo here, or Linux and WSL2)"

@@ -76,7 +76,10 @@ class NotForMac(Variant, frozen=True, kw_only=True):
 
 
 def of_mac(facts: Facts, seen: Seen) -> Hit | None:
-    """Return the hit for a build with "+cpu" or "+cu121" on a Mac, for which no wheel has such an ending; None otherwise."""
+    """Return the hit for a torch with an ending, "+cu121", on a Mac, for which no wheel has one; else None.
+
+    uv has to say it, or pip of a build with "+cpu".
+    """
     if facts.system.os != "darwin":
         return None
     told = [m for m in seen.matches if (found := _BUILD.match(m.groups.get("requirement", ""))) and _counts(m, found)]
@@ -119,7 +122,11 @@ def for_mac(facts: Facts, found: NotForMac) -> tuple[Fix, ...]:
 
 
 def fixes(facts: Facts, found: OnPyTorchsIndex) -> tuple[Fix, ...]:
-    """Return the fix that installs the build from its index first, and the line for a list of requirements."""
+    """Return the fix that installs the build from PyTorch's index.
+
+    Its second step says what to write into the list of requirements. For Poetry: what to write into pyproject.toml for
+    a Mac.
+    """
     release = found.build.partition("==")[2].partition("+")[0]
     asked = torch_choice.same(release, "torchvision", "torchaudio") if found.build.startswith("torch==") else ()
     index = torch_choice.index_of(found.flavour)

@@ -12,8 +12,10 @@ _SWAP = "/swap-for-builds"
 
 
 def swap(facts: Facts, begin: str) -> Step:
-    """Return the step that adds 8 GB of swap until the next start; in words where the system is not a Linux of its own. `begin`: "if this is not enough, ".
+    """Return the step that adds 8 GB of swap until the next start of the machine.
 
+    In a container, a hosted notebook, WSL, on a cluster or on another system than Linux: a step in words. `begin`: the
+    first words of the reason, "if this is not enough, ".
     https://man7.org/linux/man-pages/man8/swapon.8.html
     """
     own = not places.container(facts) and not places.hosted(facts) and not places.on_cluster(facts)
@@ -36,7 +38,11 @@ def swap(facts: Facts, begin: str) -> Step:
 
 
 def of_vllm(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for vLLM, which reserves a share of the memory. https://docs.vllm.ai/en/latest/configuration/conserving_memory.html."""
+    """Return the fixes for vLLM: let it use less memory, or divide the model among several GPUs.
+
+    vLLM reserves a share of the GPU's memory.
+    https://docs.vllm.ai/en/latest/configuration/conserving_memory.html
+    """
     verify = commands.check(facts)
     held = commands.by_hand(
         ("nvidia-smi",),
@@ -60,7 +66,10 @@ def of_vllm(facts: Facts) -> tuple[Fix, ...]:
 
 
 def of_mps(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a Mac, whose GPU uses the memory of the machine. https://docs.pytorch.org/docs/stable/mps_environment_variables.html."""
+    """Return the fixes for a Mac, whose GPU uses the memory of the machine: use less memory, or take MPS's limit away.
+
+    https://docs.pytorch.org/docs/stable/mps_environment_variables.html
+    """
     verify = commands.check(facts)
     smaller = commands.by_hand(
         (),

@@ -15,7 +15,10 @@ KINDS = ("own", "bf16", "autocast", "placed", "macos", "crash")
 
 
 def message(kind: str, name: str) -> str:
-    """Return what happened. `name`: what the error names, "roi_align_forward_impl" or "14.0"."""
+    """Return the sentence for an error of MPS. `kind`: one of KINDS.
+
+    `name`: what the error names, "roi_align_forward_impl" or "14.0"; only "own" and "macos" print it.
+    """
     return {
         "own": f"The operation {name} belongs to an extension (mmcv or another), which has no code for the GPU of a Mac (MPS).",
         "bf16": "The number format bfloat16 does not exist on the GPU of a Mac (MPS) in this torch or this macOS: it needs macOS 14 and torch 2.3, which is for Macs with an Apple chip only.",
@@ -27,7 +30,7 @@ def message(kind: str, name: str) -> str:
 
 
 def fixes(facts: Facts, kind: str) -> tuple[Fix, ...]:
-    """Return the fixes for one of these errors; the CPU always works."""
+    """Return the fixes for an error of MPS of this kind (one of KINDS): to compute on the CPU is always one of them."""
     verify = commands.check(facts)
     cpu = commands.by_hand(
         (),

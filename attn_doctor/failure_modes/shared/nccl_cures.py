@@ -35,7 +35,7 @@ def one_each(facts: Facts) -> Fix:
 
 
 def memory(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fix for a container with too little shared or locked memory."""
+    """Return the fix that starts the container with 8 GB of shared memory, and without a limit of locked memory."""
     larger = commands.by_hand(
         container_starts.start(facts, "--shm-size=8g", "--ulimit", "memlock=-1", "--gpus", "all"),
         "if this ran in a container: NCCL shares memory between its processes in /dev/shm, and a container has only 64 MB of it",
@@ -78,7 +78,11 @@ def interface(facts: Facts, *, bridged: bool = False) -> Fix:
 
 
 def without_peers(facts: Facts) -> Fix:
-    """Return the fix for GPUs that cannot reach each other directly, as GeForce cards, virtual machines and some mainboards."""
+    """Return the fix that lets NCCL exchange data through the memory of the host.
+
+    NCCL then uses neither direct access between GPUs nor InfiniBand. For GPUs that cannot reach each other directly:
+    GeForce cards, virtual machines, some mainboards.
+    """
     peers = commands.variable(
         "NCCL_P2P_DISABLE",
         "1",

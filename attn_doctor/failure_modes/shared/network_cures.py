@@ -14,8 +14,10 @@ _NOW = "import datetime; print(datetime.datetime.now(datetime.timezone.utc))"
 
 
 def of_a_date(facts: Facts, host: str | None) -> tuple[Fix, ...]:
-    """Return the fixes for a certificate that has run out, or is not valid yet. `host`: its server ("pypi.org"); None if not known.
+    """Return the fixes for a certificate that has run out, or is not valid yet.
 
+    Set the clock, or install without a look at the certificate. The second only if the log shows the command and
+    `host`, the server of the certificate ("pypi.org"); None: not known.
     https://pip.pypa.io/en/stable/cli/pip/#cmdoption-trusted-host,
     https://docs.astral.sh/uv/reference/settings/#allow-insecure-host
     """

@@ -112,7 +112,10 @@ def of_folder(facts: Facts, found: Folder) -> Fix:
 
 
 def or_a_folder(facts: Facts, name: str) -> Fix:
-    """Return the fix for a name that may be a folder of the user: nothing in the log shows it."""
+    """Return the fix that installs a folder by its path, if `name` is a folder of the user.
+
+    The log does not show whether it is one.
+    """
     windows = facts.system.os == "windows"
     where = checkout.Checkout(f".\\{name}" if windows else f"./{name}", editable=False)
     words = f"if {name} is a folder of a repository that you have (a submodule): in the folder above it. A bare name is looked up on the index"

@@ -23,7 +23,10 @@ _COMPILED_FOR_2 = {
 
 
 def found(facts: Facts) -> Hit | None:
-    """Return the hit for the first such package; None for other environments, for conda's builds and for a NumPy before 2."""
+    """Return the hit for the first package that was compiled for NumPy 1, beside NumPy 2; None if there is none.
+
+    None also for an examined environment, for packages of conda, and for a NumPy before 2.
+    """
     numpy = distribution(facts, "numpy")
     have = parse(numpy.version) if numpy and isinstance(numpy.version, str) else None
     if facts.grade != "stated" or numpy is None or have is None or have.major < 2:

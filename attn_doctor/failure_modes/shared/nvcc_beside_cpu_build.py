@@ -22,7 +22,10 @@ def on_path(facts: Facts) -> str | None:
 
 
 def hit(facts: Facts, nvcc: str, evidence: tuple[Evidence, ...]) -> Hit | None:
-    """Return the hit for an nvcc on PATH without a CUDA_HOME; None if torch is known to have CUDA, or is rarely a CPU build on such a machine."""
+    """Return the hit for an nvcc on PATH without a CUDA_HOME: torch is probably a CPU build.
+
+    None if torch's build is known, or if pip does not install a CPU build on such a machine by default.
+    """
     if not _mostly_cpu(facts):
         return None
     return Hit(
@@ -41,7 +44,10 @@ def _mostly_cpu(facts: Facts) -> bool:
 
 
 def fix(facts: Facts, nvcc: str) -> Fix | None:
-    """Return the fix that installs a torch for the CUDA major of the present toolkit, and sets CUDA_HOME to that toolkit."""
+    """Return the fix that installs a torch for the toolkit's CUDA major, and sets CUDA_HOME to the toolkit.
+
+    None on a Jetson, and if this machine can run no such torch. `nvcc`: the release of the toolkit, "12.6".
+    """
     if facts.system.board == "jetson":
         return None
     steps = torch_for_toolkit.for_toolkit(facts, nvcc) or torch_for_toolkit.for_cuda_major(

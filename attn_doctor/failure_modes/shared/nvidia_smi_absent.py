@@ -42,6 +42,7 @@ class Absent(Variant, frozen=True, kw_only=True):
 
 
 def is_sign(match: Match) -> bool:
+    """Return whether a match is of the signs of this module."""
     return any(name in match.groups for name in _GROUPS)
 
 

@@ -61,7 +61,11 @@ def told(seen: Seen) -> Hit | None:
 
 
 def fixes(facts: Facts, old: Old) -> tuple[Fix, ...]:
-    """Return the fixes for a source that is too old for this Python: a newer release, which has a wheel, or an older Python."""
+    """Return the fixes for a source that is too old for this Python.
+
+    An outdated setuptools of the environment itself is upgraded. Else: use an older Python; for a package that needs
+    Rust, first a newer pip and the package's newest release, which has a wheel.
+    """
     verify, name = commands.check(facts), facts.subject.package
     if old.lacks == "setuptools" and not old.isolated:
         step = commands.install("setuptools<81", upgrade=True, why="supports Python 3.12", changes="setuptools")

@@ -23,8 +23,10 @@ _PAGE = "https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.
 def fixes(facts: Facts, library: str, provider: str, cuda: str | None) -> tuple[Fix, ...]:
     """Return the fix for a library that a provider of ONNX Runtime did not find.
 
-    `library`: "cublasLt64_12.dll"; "" if the log does not name it. `provider`: the file that needs it,
-    "libonnxruntime_providers_cuda.so". `cuda`: the CUDA that this ONNX Runtime needs ("12"); None if not known.
+    For TensorRT's: use the CUDA provider, or install TensorRT. For CUDA's and cuDNN's: install both into the Python
+    environment; without one, let the loader find those of the system. `library`: "cublasLt64_12.dll"; "" if the log
+    does not name it. `provider`: the file that needs it, "libonnxruntime_providers_cuda.so". `cuda`: the CUDA that this
+    ONNX Runtime needs ("12"); None if not known.
     """
     verify = commands.check(facts)
     if "nvinfer" in library or "tensorrt" in provider.lower():

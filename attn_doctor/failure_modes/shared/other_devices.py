@@ -65,8 +65,9 @@ def _with_openvino(facts: Facts) -> Fix:
 
 
 def on_amd(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes if a log says that the GPU is from AMD, but not which model it is.
+    """Return the fixes for an AMD GPU of unknown model: compute on the CPU, or on the GPU.
 
+    For the GPU: AMD's torch, or ONNX Runtime with DirectML.
     https://rocm.docs.amd.com/projects/radeon-ryzen/en/latest/ names the cards that a torch for ROCm supports on each system.
     """
     cpu = commands.by_hand(

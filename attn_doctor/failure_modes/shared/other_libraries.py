@@ -54,7 +54,10 @@ class OfLibrary(Variant, frozen=True, kw_only=True):
 
 
 def told(seen: Seen, *, strings: bool) -> tuple[Match, OfLibrary] | None:
-    """Return the line of an undefined symbol of another library. `strings`: only of one with a std::string, else only of one without."""
+    """Return the line of an undefined symbol of another library, and what it shows; None if no line fits.
+
+    `strings`: only a symbol that contains a std::string, which shows the ABI; False: only one without.
+    """
     for match in seen.matches:
         symbol = match.groups.get("foreign")
         if symbol is None:
@@ -90,7 +93,13 @@ def hit(match: Match, found: OfLibrary) -> Hit:
 
 
 def fixes(facts: Facts, found: OfLibrary) -> tuple[Fix, ...]:
-    """Return the fixes: the package's own wheel, or its build again, with one ABI for torch, the library and the package."""
+    """Return the fixes, after which the extension, torch and the library have one C++ ABI.
+
+    For a package whose wheel contains its library (onnx): install that wheel again, or do not load another library.
+    Else: build the extension again, against the library that is loaded. If the symbol shows the ABI, another fix
+    compiles the library with the ABI of torch. If that is the old ABI, the mere build is left out, and a third way is a
+    torch with the new one.
+    """
     package, verify = _package(found), subject.verify(facts)
     if package in _WHOLE:
         step = commands.install(

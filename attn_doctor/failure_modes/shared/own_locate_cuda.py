@@ -35,6 +35,8 @@ SIGNS = (
 
 
 class Told(NamedTuple):
+    """Hold the message for the user, and the variable by which this setup.py finds CUDA."""
+
     message: str
     variable: str  # the one that this setup.py reads: CUDAHOME, or pycuda's CUDA_ROOT
 
@@ -76,8 +78,9 @@ def _too(word: str, variable: str) -> str:
 
 
 def for_windows(variable: str) -> tuple[Step, ...]:
-    """Return the step for Windows: locate_cuda has the names of Linux's files.
+    """Return the step for Windows: replace the names of Linux's files in the setup.py.
 
+    Empty if `variable` is not "CUDAHOME" (pycuda).
     https://github.com/rbgirshick/py-faster-rcnn/issues/730
     """
     words = (

@@ -63,10 +63,11 @@ def build(
     fresh: bool = False,
     forced: bool = False,
 ) -> Step:
-    """Return the step that builds the package that failed, in the environment with torch. Without a package: a step in words.
+    """Return the step that builds the package that failed, in the environment with torch.
 
-    `why`: the begin of the reason that is printed. `release`: "2.7.4.post1"; None: as the log asks for it. `again`: even if this version
-    is installed. `verbose`: with pip's -v. `fresh`: without pip's cache. `forced`: the setup must not use a finished wheel.
+    If the package is not known: a step in words. `why`: the beginning of the reason that is printed. `release`:
+    "2.7.4.post1"; None: as the log asks for it. `again`: even if this version is installed. `verbose`: with pip's -v.
+    `fresh`: without pip's cache. `forced`: the setup must not use a finished wheel.
     """
     name, asked = subject.package(facts), subject.requirement(facts)
     row = built_packages.row_of(name) if name else None

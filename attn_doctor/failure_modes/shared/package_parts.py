@@ -23,13 +23,18 @@ Part = tuple[str, tuple[Step, ...]]
 
 
 def ours(conflict: Conflict) -> bool:
+    """Return whether a conflict is about an installed package of OURS: torch and what belongs to it."""
     name = name_of(conflict.requires)
     # A missing package is reported by requirements-missing.
     return name is not None and bool(OURS.match(name)) and conflict.found is not None
 
 
 def asked_for(facts: Facts) -> Part:
-    """Return the steps that install what the packages require."""
+    """Return (title, steps) that install what the installed packages require.
+
+    The steps are empty if there is nothing to do. Only requirements of OURS count. Raises Unsure if the conflicts are
+    not known.
+    """
     torch = facts.torch.version
     vision, rest, steps = False, dict[str, None](), list[Step]()
     for conflict in known(facts.packages.conflicts):
@@ -74,7 +79,10 @@ def _torch_as_asked(facts: Facts, requirement: Requirement, package: str) -> tup
 
 
 def strangers(facts: Facts) -> Part:
-    """Return the step that leaves PYTHONPATH, or the user site, out."""
+    """Return (title, steps) that leave out PYTHONPATH, or the user site.
+
+    ("", ()) if neither hides packages of the environment or of Python.
+    """
     standard = facts.interpreter.standard_hidden
     if not (isinstance(standard, tuple) and standard) and not any(
         " hides " in text for text in known(facts.interpreter.differs_isolated)
@@ -133,7 +141,10 @@ def _imported(facts: Facts, name: str) -> str | None:
 
 
 def left_over(facts: Facts) -> Part:
-    """Return the step that removes the folders which an interrupted pip left."""
+    """Return (title, steps) that remove the folders which an interrupted pip left; ("", ()) if there are none.
+
+    On Windows a step in words. Raises Unsure if the remnants are not known.
+    """
     remnants = known(facts.packages.remnants)
     folder = facts.interpreter.site_packages
     if not remnants or not isinstance(folder, str):

@@ -86,7 +86,7 @@ def _by_setup(facts: Facts, name: str, row: BuiltPackage, skip: str) -> Fix:
 
 
 def _without_compiling(facts: Facts, name: str, variables: dict[str, str]) -> Fix:
-    """Return the fix for a package that can compile its kernels at their first use and not when it is installed."""
+    """Return the fix that installs a package without compiling its kernels, which it then compiles at their first use."""
     steps = (
         *(
             commands.variable(key, value, f"{name} then compiles at its first use, and not when it is installed")
@@ -167,7 +167,11 @@ def taken_by_setup(facts: Facts, row: BuiltPackage | None) -> bool:
 
 
 def of_the_family(facts: Facts, name: str) -> tuple[Fix, ...]:
-    """Return the fixes for a torchvision, torchaudio or torchtext that was built for another torch than the installed one."""
+    """Return the fixes for a torchvision, torchaudio or torchtext that was built for another torch.
+
+    Install the release for the installed torch. If torch is not known: install torch and the package together. For a
+    torch without a torchtext: its own fixes.
+    """
     torch = text(facts.torch.version)
     if name == "torchtext" and not (torch is not None and "==" in torch_choice.same(torch, name)[1]):
         return _of_the_last_torchtext(facts)

@@ -58,7 +58,7 @@ def by_torch(seen: Seen) -> str | None:
 
 
 def tiny(facts: Facts, capability: str) -> tuple[Fix, ...]:
-    """Return the fix for tiny-cuda-nn, which compiles for the GPU that it sees, or for those of a variable. `capability`: "86"."""
+    """Return the fix that builds tiny-cuda-nn again, for the GPU of the error. `capability`: "86"."""
     row = built_packages.row_of(TINY)
     assert row is not None
     assert row.get is not None

@@ -57,7 +57,9 @@ def caller(facts: Facts, callee: str | None) -> str | None:
 def listed(facts: Facts, needed: Needed, module: str | None, name: str | None) -> tuple[Fix, ...]:
     """Return the fixes for a missing name if the table lists the releases that have it.
 
-    `module`, `name`: what was missing ("huggingface_hub", "cached_download"); None if the error does not name it.
+    In most cases: install a release of the package that has the name, or upgrade the package that uses it. For some
+    names: change a line of the program. `module`, `name`: what was missing ("huggingface_hub", "cached_download"); None
+    if the error does not name it.
     """
     package, has = needed
     user = caller(facts, package)
@@ -233,8 +235,9 @@ def _of_mmcv(facts: Facts, has: str) -> tuple[Fix, ...]:
 
 
 def _of_spconv(facts: Facts, module: str | None) -> tuple[Fix, ...]:
-    """Return the fix for a program that was written for spconv 1, which PyPI does not have. spconv 2 has its names in another module.
+    """Return the fix for a program that was written for spconv 1, which PyPI does not have: take the names of spconv 2.
 
+    They are in another module.
     https://github.com/traveller59/spconv/issues/654, https://github.com/traveller59/spconv/blob/master/docs/USAGE.md
     """
     words = (

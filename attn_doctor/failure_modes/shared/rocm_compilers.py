@@ -29,7 +29,11 @@ COMPOSABLE = "torch's composable kernels (CK) do not compile for this AMD GPU: t
 
 
 def fixes(facts: Facts, *, as_cuda: bool) -> tuple[Fix, ...]:
-    """Return the fixes. `as_cuda`: a source was compiled as CUDA; else composable kernels do not compile."""
+    """Return the fixes for a build of ROCm sources.
+
+    `as_cuda`: a source was compiled as CUDA: compile with hipcc. False: composable kernels do not compile: build torch
+    without them, or take an older or finished torch.
+    """
     verify = commands.check(facts)
     if as_cuda:
         words = (

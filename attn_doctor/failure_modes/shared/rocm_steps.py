@@ -94,7 +94,10 @@ def triton() -> Step:
 
 
 def for_the_build(facts: Facts) -> Fix:
-    """Return the fix for a build of flash-attn that looked for CUDA, because torch found no ROCm."""
+    """Return the fix that sets ROCM_HOME for a build of flash-attn, which looked for CUDA because torch found no ROCm.
+
+    Without a GPU for Composable Kernel, it also switches on flash-attn's Triton backend.
+    """
     rocm = commands.variable(
         "ROCM_HOME",
         "/opt/rocm",
@@ -149,7 +152,11 @@ def of_hip(facts: Facts) -> tuple[Fix, ...]:
 
 
 def of_miopen(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a failure of MIOpen. https://rocm.docs.amd.com/projects/MIOpen/en/latest/how-to/find-and-immediate.html."""
+    """Return the fixes for a failure of MIOpen: delete its cache, or do without it.
+
+    The third shows whether this torch is for the GPU.
+    https://rocm.docs.amd.com/projects/MIOpen/en/latest/how-to/find-and-immediate.html
+    """
     verify = commands.check(facts)
     if facts.system.os == "windows":
         gone = commands.by_hand(

@@ -101,6 +101,7 @@ def another_package(facts: Facts) -> Fix:
 def outside_wsl(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes for a card that ROCm inside WSL does not support.
 
+    Use the card in Windows itself, or with a newer ROCm for WSL or on Linux itself.
     https://rocm.docs.amd.com/projects/radeon-ryzen/en/latest/docs/compatibility/compatibilityrad/wsl/wsl_compatibility.html
     """
     verify = commands.check(facts)

@@ -44,7 +44,10 @@ class Conflicting(Variant, frozen=True, kw_only=True):
 
 
 def fix(facts: Facts, found: Conflicting) -> Fix | None:
-    """Return the fix for these conflicts; None if there is no step to take. If two packages need releases that exclude each other, only the conflicts about torch count."""
+    """Return the fix that installs what these packages require; None if there is no step to take.
+
+    If two packages need releases that exclude each other, only the conflicts about torch count.
+    """
     with_torch = [pair for pair in found.pairs if _name(pair) == "torch"]
     first = _torch(facts, with_torch)
     settled = ("torch", *(_FAMILY if first else ()))

@@ -87,7 +87,10 @@ def _program(typed: str) -> str:
 
 
 def fixes(facts: Facts, own: OwnEnvironment) -> tuple[Fix, ...]:
-    """Return the fix that adds torch to the environment of the tool."""
+    """Return the fixes: add torch to the environment of the tool, or run the program in a uv project that has torch.
+
+    The second only for uvx and `uv tool`.
+    """
     choice = torch_install.choice(facts)
     # Where nothing is known of a GPU, PyPI's torch is right on Linux and macOS. On Windows it is a CPU build.
     certain = facts.system.os == "windows" or wants_gpu(facts)

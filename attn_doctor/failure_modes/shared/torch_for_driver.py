@@ -14,7 +14,10 @@ from attn_doctor.model.findings import Fix
 
 
 def fixes(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes that install a torch that the present driver can run; none if the driver is not known."""
+    """Return the fixes that install a torch that the present driver can run; none if the driver is not known.
+
+    On a Jetson: NVIDIA's torch for its JetPack, unless it is installed.
+    """
     if places.jetson(facts):
         return (
             ()
@@ -38,7 +41,10 @@ def _of_nvidia(facts: Facts) -> bool:
 
 
 def needed_all_the_same(facts: Facts) -> bool:
-    """Return whether this torch has no code for the GPU, so that a newer driver does not help."""
+    """Return whether this torch has no code for any known GPU, so that a newer driver does not help.
+
+    False also if that is not known.
+    """
     archs, cuda, version = facts.torch.archs, facts.torch.cuda, facts.torch.version
     if not isinstance(cuda, str):
         return False

@@ -62,9 +62,10 @@ def suits(facts: Facts) -> bool:
 
 
 def again(facts: Facts, *, everything: bool = False, only_torch: bool = False) -> tuple[Step, ...]:
-    """Return the steps that install the same torch again, with its torchvision and torchaudio, from the index of its build.
+    """Return the steps that install the same torch again, with the torchvision and torchaudio that are installed.
 
-    Empty if torch is not known, or if its build is not for this machine. If the user has configured an index, it is used instead.
+    They come from the index of its build. For a build that PyTorch did not make: a step in words. Empty if torch is not
+    known, or if its build is not for this machine. If the user has configured an index, it is used instead.
     `everything`: also install all that torch needs again. `only_torch`: without torchvision and torchaudio.
     """
     version, machine = text(facts.torch.version), machine_of(facts)

@@ -64,7 +64,11 @@ def _has_wheels(facts: Facts) -> bool:
 
 
 def install(facts: Facts, *, afresh: bool = False, without_cuda: bool = False) -> tuple[Fix, ...]:
-    """Return the fixes for a torchcodec that is missing or, if `afresh`, made for another torch. `without_cuda`: as in `requirement`."""
+    """Return three fixes for a torchcodec that is missing, or made for another torch.
+
+    Install the torchcodec for this torch; install FFmpeg; do without torchcodec for sound files. `afresh`: a torchcodec
+    for another torch is installed. `without_cuda`: as in `requirement`.
+    """
     return (
         Fix(
             title="Install the torchcodec for this torch",

@@ -39,7 +39,11 @@ def installed_models(facts: Facts) -> Fix:
 
 
 def for_release(facts: Facts, torch: str) -> tuple[Fix, ...]:
-    """Return the fixes if only the release of torch is known, and not its build or its index."""
+    """Return the fixes if only the release of torch is known, not its build.
+
+    Install the torchvision for it, or both packages together. `torch`: the release, "2.9". Raises Unsure if its
+    torchvision is not known.
+    """
     wanted = known(pytorch.torchvision_for(torch))
     step = torch_here.vision(facts, of=torch)
     first = (Fix(title=f"Install torchvision {wanted}", steps=(step,), verify=commands.check(facts)),) if step else ()
@@ -47,7 +51,11 @@ def for_release(facts: Facts, torch: str) -> tuple[Fix, ...]:
 
 
 def title(facts: Facts, wanted: str, torch: str) -> str:
-    """Return the title of the fix. If the right release is already installed, the title names the build, since only the build differs."""
+    """Return the title of the fix that installs a torchvision.
+
+    `wanted`: its release, "0.21.0". `torch`: the version of torch, "2.6.0+cu124". If the release is already installed,
+    the title names the build, since only the build differs.
+    """
     try:
         same = (version(facts, "torchvision") or "").partition("+")[0] == wanted
     except Unsure:

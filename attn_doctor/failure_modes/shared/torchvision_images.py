@@ -45,7 +45,7 @@ def message(said: dict[str, str]) -> str | None:
 
 
 def pillow(facts: Facts) -> Fix:
-    """Return the fix that reads images without torchvision's library."""
+    """Return the fix that reads images with Pillow, in place of torchvision's library."""
     words = (
         "in the program: torchvision.transforms.functional.pil_to_tensor(PIL.Image.open(path)) in place of torchvision.io.read_image(path) or decode_image: Pillow "
         "reads the image"

@@ -12,7 +12,10 @@ from attn_doctor.model.findings import Fix
 
 
 def fix(facts: Facts, what: str) -> Fix:
-    """Return the fix. `what`: "no driver" or "two drivers"."""
+    """Return the fix for a Triton that finds no GPU driver, or two: `what` is "no driver" or "two drivers".
+
+    "no driver": do without Triton, or use a GPU that it supports. "two drivers": keep the Triton of one maker.
+    """
     verify = commands.check(facts)
     if what == "two drivers":
         step = commands.by_hand(
@@ -38,6 +41,7 @@ def fix(facts: Facts, what: str) -> Fix:
 def other_than_tensorrt(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes for a GPU that TensorRT does not support: ONNX Runtime, or another TensorRT.
 
+    On a Jetson there is one fix: JetPack's own TensorRT.
     https://github.com/NVIDIA/TensorRT/issues/3589 (8.6 no longer supports Maxwell), https://github.com/NVIDIA/TensorRT/issues/3826 (10 no longer supports Pascal),
     https://docs.nvidia.com/deeplearning/tensorrt/10.8.0/getting-started/release-notes.html (10.8 supports the GeForce 50 series),
     https://github.com/NVIDIA/TensorRT/issues/3759 (pip installs none before 10 under Windows), https://github.com/NVIDIA/TensorRT/issues/3539 (8.6.1: up to

@@ -26,9 +26,10 @@ _OF_TURING = "triton-windows<3.3"  # triton 3.3 dropped compute capability 7.5
 
 
 def fixes(facts: Facts, *, upgrade: bool = False) -> tuple[Fix, ...]:
-    """Return the fix that installs the triton-windows for this torch; none if there is no such release.
+    """Return the fix that installs the triton-windows for this torch.
 
-    `upgrade`: a triton-windows is installed already, of which the newest for this torch is wanted.
+    Empty if there is no such release, or if the GPU is older than compute capability 7.5. `upgrade`: a triton-windows
+    is installed already, of which the newest for this torch is wanted.
     """
     verify = commands.check(facts)
     gpu = first_gpu(facts)

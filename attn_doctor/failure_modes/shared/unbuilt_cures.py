@@ -68,7 +68,10 @@ def of_any_package(facts: Facts) -> Fix:
 
 
 def with_cuda(facts: Facts, name: str | None, release: str | None) -> tuple[Fix, ...]:
-    """Return the fixes for a part without CUDA code: the finished wheel for this torch, or a build with CUDA turned on."""
+    """Return the fixes for a part without CUDA code: the finished wheel for this torch, or a build with CUDA turned on.
+
+    `name`: the package; None: the one that the log names. `release`: of that package; None: as the log asks for it.
+    """
     if name is not None:
         asked = facts.subject.asked if release is None else release
         of = msgspec.structs.replace(facts.subject, package=name, asked=asked)
@@ -101,7 +104,10 @@ def _compiles(fix: Fix) -> bool:
 
 
 def of_project(facts: Facts, project: str, folder: str) -> tuple[Fix, ...]:
-    """Return the fixes for a part that a project builds from a folder of its sources."""
+    """Return the fix that builds the compiled part of a project from a folder of its sources.
+
+    On Windows also the fix that uses WSL 2. `project`: its name. `folder`: relative to the project's, with "/".
+    """
     windows = facts.system.os == "windows"
     place = ".\\" + folder.replace("/", "\\") if windows else f"./{folder}"
     argv = (*commands.starting(facts), "-m", "pip", "install", "--no-build-isolation", place)
@@ -121,8 +127,10 @@ def of_project(facts: Facts, project: str, folder: str) -> tuple[Fix, ...]:
 
 
 def sam2(facts: Facts, folder: str | None) -> tuple[Fix, ...]:
-    """Return the fixes for SAM 2, whose newer sources go on without the compiled part. `folder`: of the sources that were imported.
+    """Return the fixes for a SAM 2 without its compiled part.
 
+    Take newer sources, which go on without it, or build the part (not on macOS). `folder`: of the sources that were
+    imported; None if not known, and then there is only the first fix.
     https://github.com/facebookresearch/sam2/pull/155, https://github.com/facebookresearch/sam2/blob/main/INSTALL.md
     """
     verify = (*commands.starting(facts), "-c", "import sam2")
@@ -143,8 +151,9 @@ def sam2(facts: Facts, folder: str | None) -> tuple[Fix, ...]:
 
 
 def spconv(facts: Facts) -> Fix:
-    """Return the fix for spconv, whose wheels have the CUDA in the name of the package, and need no torch of their own.
+    """Return the fix that replaces spconv and cumm by spconv's finished wheel, spconv-cu126.
 
+    The wheels have the CUDA in the name of the package, and need no torch of their own.
     https://github.com/traveller59/spconv#install, https://pypi.org/project/spconv-cu126/#files (2.3.8: Linux and Windows, to Python 3.13)
     """
     gone = commands.uninstall("spconv", "cumm", why="they were installed as sources, without their compiled part")

@@ -83,7 +83,11 @@ def sentence(locked: Locked) -> str:
 
 
 def fixes(facts: Facts, locked: Locked) -> tuple[Fix, ...]:
-    """Return the fix: name PyTorch's index for this system in pyproject.toml, and lock the package again."""
+    """Return the fix for a locked package without a wheel for this system.
+
+    If PyTorch's index is known: name it for this system in pyproject.toml, and lock again. Else: require a version that
+    has a wheel. On a Mac with an Intel processor: the last torch for it, or conda-forge's.
+    """
     name, verify = locked.package, commands.check(facts)
     if locked.intel_mac and name in intel_mac.LAST:
         return _on_an_intel_mac(facts)

@@ -50,7 +50,7 @@ def found(facts: Facts) -> Hit | None:
 
 
 def fixes(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes: the wheel for this system, or the system for which the wheel is."""
+    """Return the fixes: a wheel of flash-attn for this system, if one is known, or the file without the line."""
     facts = msgspec.structs.replace(facts, subject=msgspec.structs.replace(facts.subject, package=FLASH_ATTN))
     verify = commands.check(facts)
     out = commands.by_hand(

@@ -16,7 +16,10 @@ from attn_doctor.model.versions import pair
 
 
 def fixes(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes that install flash-attn's finished wheel, or a torch for which a wheel exists."""
+    """Return the fix that installs flash-attn's finished wheel, else a torch for which a wheel exists.
+
+    If neither is known: for a log the command that finds the wheel, for an examined machine nothing.
+    """
     wheel = wheel_fixes.fitting(facts) or wheel_fixes.likely(facts)
     if wheel is not None:
         step = commands.install(

@@ -14,7 +14,10 @@ from attn_doctor.model.versions import pair
 
 
 def runtime(facts: Facts) -> Fix:
-    """Return the fix that installs the Visual C++ runtime: https://learn.microsoft.com/cpp/windows/latest-supported-vc-redist."""
+    """Return the fix that installs the Visual C++ runtime.
+
+    https://learn.microsoft.com/cpp/windows/latest-supported-vc-redist
+    """
     step = commands.by_hand(
         ("winget", "install", "Microsoft.VCRedist.2015+.x64"),
         "torch and every compiled extension need the Visual C++ runtime",
@@ -24,7 +27,11 @@ def runtime(facts: Facts) -> Fix:
 
 
 def torch_again(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fix for a missing DLL of torch itself: an installation was interrupted, or a virus scanner removed the DLL."""
+    """Return the fix that installs torch afresh, because a DLL of torch itself is missing.
+
+    Its title begins with "If it still fails". An installation was interrupted, or a virus scanner removed the DLL.
+    Empty if no torch fits this machine.
+    """
     verify = commands.check(facts)
     again = torch_here.again(facts)
     if again:
@@ -176,7 +183,7 @@ def one_copy(facts: Facts) -> tuple[Fix, ...]:
 
 
 def refused(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a file that Smart App Control, a policy or a virus scanner blocks.
+    """Return the fixes for a file that Windows blocks: switch Smart App Control off, or allow the folder.
 
     https://support.microsoft.com/windows/smart-app-control-frequently-asked-questions-285ea03d-fa88-4d56-882e-6698afdb7003
     """
@@ -202,7 +209,10 @@ def refused(facts: Facts) -> tuple[Fix, ...]:
 
 
 def of_zlib(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for cuDNN 8 without zlibwapi.dll. https://docs.nvidia.com/deeplearning/cudnn/archives/cudnn-890/install-guide/index.html#install-zlib-windows."""
+    """Return the fixes for a cuDNN 8 without zlibwapi.dll: give it the DLL of torch, or install a torch with cuDNN 9.
+
+    https://docs.nvidia.com/deeplearning/cudnn/archives/cudnn-890/install-guide/index.html#install-zlib-windows
+    """
     verify = commands.check(facts)
     found = commands.by_hand(
         ("where.exe", "cudnn64_8.dll", "cudnn_ops_infer64_8.dll", "zlibwapi.dll"),

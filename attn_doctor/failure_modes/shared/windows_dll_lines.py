@@ -70,6 +70,9 @@ def lacks_libomp(match: Match) -> bool:
 
 
 def needs_libomp(facts: Facts) -> bool:
-    """Return whether this torch may be a release whose fbgemm.dll needs libomp140.x86_64.dll."""
+    """Return whether the fbgemm.dll of this torch may need libomp140.x86_64.dll.
+
+    False if torch is known to be 2.4.1 or newer.
+    """
     version = parse(facts.torch.version) if isinstance(facts.torch.version, str) else None
     return version is None or version.release < _FIXED

@@ -66,7 +66,7 @@ _NEAR = 12  # lines from a frame of cv2 to its error: frames of importlib are be
 
 
 class OfOpenCV(Variant, frozen=True, kw_only=True):
-    """Hold the Windows in which OpenCV does not load."""
+    """Hold the edition of Windows on which OpenCV does not load."""
 
     edition: Edition
 
@@ -90,6 +90,7 @@ def of(seen: Seen, error: Match) -> Edition | None:
 
 
 def edition(seen: Seen) -> Edition:
+    """Return the edition of Windows that the log shows: "server", "n" (N or KN), or "unknown"."""
     if seen.group("edition_server"):
         return "server"
     return "n" if seen.group("edition_n") else "unknown"

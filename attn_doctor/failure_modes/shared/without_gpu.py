@@ -22,7 +22,10 @@ class Absent(Variant, frozen=True, kw_only=True):
 
 
 def absent(facts: Facts) -> bool:
-    """Return whether this machine was examined and has no GPU of NVIDIA or AMD. A log alone never shows that."""
+    """Return whether this machine was examined and has no GPU of NVIDIA or AMD.
+
+    Only for Linux, WSL not included. A log alone never shows that.
+    """
     no_gpu = nvidia_present(facts) is False and facts.graphics.amd == ()
     return no_gpu and facts.system.dxg is not True and facts.system.os == "linux"
 

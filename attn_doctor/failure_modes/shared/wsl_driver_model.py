@@ -75,18 +75,24 @@ def of(seen: Seen) -> Model | None:
 
 
 def evidence(seen: Seen) -> tuple[Evidence, ...]:
+    """Return as evidence the first line of the failure, and the last line that shows the driver model."""
     shown = [m for m in seen.matches if "model" in m.groups or "named" in m.groups]
     failed = [m for m in seen.matches if m.strength == "proof" or "handle" in m.groups]
     return building.lines((*failed[:1], *shown[-1:]))
 
 
 def sentence(found: Model) -> str:
+    """Return the message: the card is in this driver model, and WSL reaches only cards in WDDM."""
     whose = f"{', '.join(found.cards)} is" if len(found.cards) == 1 else "The card is"
     return f"{whose} in the driver model {found.model}, and WSL reaches only cards in the driver model WDDM."
 
 
 def fixes(facts: Facts, found: Model) -> tuple[Fix, ...]:
-    """Return the cures, all of them in Windows: https://docs.nvidia.com/deploy/nvidia-smi/ (-dm)."""
+    """Return the cures, all of them in Windows: switch the cards to WDDM, or use them without WSL.
+
+    Cards without graphics (H100, B200) have no WDDM: only the second.
+    https://docs.nvidia.com/deploy/nvidia-smi/ (-dm)
+    """
     verify = commands.check(facts)
     native = Fix(
         title="Use the card without WSL",

@@ -32,7 +32,7 @@ class Installed(Variant, frozen=True):
 
 
 def found(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    """Return what is said of a log of WSL 1 in which somebody looks for the GPU; None if the log has no error of it.
+    """Return the hit for a log of WSL 1 in which somebody looks for the GPU; None if the log has no error of it.
 
     An installed driver alone is no error.
     """
