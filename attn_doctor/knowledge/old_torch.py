@@ -100,7 +100,7 @@ def for_python(machine: Machine) -> OldBuild | None:
 def for_toolkit(cuda: str, machine: Machine) -> OldBuild | None:
     """Return the newest torch before 2.0 that was built for this CUDA toolkit ("10.2"); None if there is none.
 
-    It has wheels for this Python and runs on this GPU. The driver does not matter.
+    It has wheels for this Python and runs on this GPU. The driver does not matter. None also for an unknown Python.
     """
     rows = [row for row in load(OldTorch) if machine.python in row.pythons and cuda in row.cudas]
     ours = msgspec.structs.replace(machine, maker="unknown", driver=None, driver_cuda=None)
