@@ -189,7 +189,10 @@ def in_front(facts: Facts, name: str, folder: str, why: str) -> Step:
 
 
 def prepared(facts: Facts, fix: Fix) -> Fix:
-    """Return the fix with the commands of the installer that records the packages of the target."""
+    """Return the fix with the commands of the installer that records the packages of the target.
+
+    In a notebook, a fix that changes packages also gets a last step: restart the notebook's Python.
+    """
     steps = in_order(context(facts, chosen(facts)[0]), fix.steps)
     changed = any(isinstance(step, Install | Uninstall) for step in steps)
     return msgspec.structs.replace(fix, steps=(*steps, *(_restart(facts) if changed else ())))

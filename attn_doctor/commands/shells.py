@@ -151,7 +151,11 @@ def _assignment(name: str, value: str | None, shell: str) -> str:
 
 
 def shell_of(facts: Facts) -> str:
-    """Return the kind of shell to print commands for. "windows" means: cmd or PowerShell, it is not known which."""
+    """Return the kind of shell to print commands for: "bash", "fish", "powershell", "cmd", "windows", and two others.
+
+    "windows" means: cmd or PowerShell, it is not known which. "bash" stands for any other shell, and for one that is
+    not known. The two others: "notebook" (a cell of Jupyter, Colab or Kaggle) and "dockerfile".
+    """
     if places.container(facts) == places.BUILD:
         return "dockerfile"
     if places.hosted(facts) in ("colab", "kaggle"):

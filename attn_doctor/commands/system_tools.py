@@ -164,7 +164,10 @@ def native_prompt(facts: Facts) -> Step:
 
 
 def tool(facts: Facts, name: Tool) -> tuple[Step, ...]:
-    """Return the steps that install git, ninja, cmake or a compiler."""
+    """Return the steps that install git, ninja, cmake or a compiler, in the way of this machine.
+
+    `name`: "git", "compiler".
+    """
     if name == "compiler":
         return compiler(facts)
     changes = f"adds {name}"
@@ -253,7 +256,10 @@ _PORTABLE = re.compile(
 
 
 def portable(facts: Facts) -> str | None:
-    """Return the folder of an embeddable Python of Windows; None for any other kind of Python."""
+    """Return the folder of an embeddable Python of Windows; None for most other kinds of Python.
+
+    A Python that a program brought, and that was started in its own folder (".\\python.exe"), counts as one.
+    """
     path = facts.interpreter.python
     found = _PORTABLE.fullmatch(path) if isinstance(path, str) else None
     if found:
