@@ -125,7 +125,7 @@ def log_reader() -> Reader:
 
 
 def as_log(text: str, name: str) -> Log:
-    """Read a text as a log. `name`: the name of the file in quotations."""
+    """Read a text as a log. `name`: stands for the name of the file where a line of the text is shown."""
     return log_reader().read(io.BytesIO(text.encode("utf-8", "replace")), name)
 
 
