@@ -237,7 +237,10 @@ def paths_of_unknown(facts: Facts) -> dict[int, list[str]]:
 
 
 def lookup(facts: Facts, path: str) -> object:
-    """Return the value at a dotted path, "torch.version". Raises LookupError if facts have no such path."""
+    """Return the value at a dotted path, "torch.version"; if a part of the path is Unknown, this Unknown.
+
+    Raises LookupError if facts have no such path.
+    """
     value: object = facts
     for part in path.split("."):
         if isinstance(value, tuple) and (index := index_in(value, part)) is not None:
