@@ -46,7 +46,10 @@ class Places(Protocol):
     """Define where cells are trained: on this machine, or on a cluster."""
 
     def train(self, orders: Sequence[Order], take: Callable[[Event], object], show: Callable[[Alive], object]) -> None:
-        """Train all cells. When the time budget ends, the other cells stay untrained."""
+        """Train the cell of each order. When the time budget ends, the other cells stay untrained.
+
+        `take` gets each event, `show` the progress of a training.
+        """
 
 
 def conduct(design: Design, looked: Looked, wanted: Wanted, shown: Shown, places: Places | None = None) -> Study:
