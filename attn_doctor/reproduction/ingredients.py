@@ -142,7 +142,7 @@ class Bench:
         self.prepare(f"{', '.join(requirements)} cannot be installed", command)
 
     def torch(self, made: of.Torch, borrowed: target_torch.BorrowedTorch | None) -> None:
-        """Put torch into the environment: links to the target's torch, or an installed torch."""
+        """Put torch into the environment: links to the target's torch (`borrowed`); if it is None, pip installs one."""
         if borrowed:
             self.say(f"using torch {borrowed.version} of {self.lender.python}, which is not changed")
             place = self.folder / "torch"
@@ -214,7 +214,7 @@ class Bench:
             place.chmod(0o755)
 
     def path(self, text: str) -> Path:
-        """Return a path of a recipe; a relative one is inside the folder."""
+        """Return a path of a recipe, with its {words} replaced; a relative one is inside the throw-away folder."""
         return self.folder / self.filled(text)
 
     def write(self, place: Path, text: str) -> Path:

@@ -130,7 +130,10 @@ def sweep(folder: Path | None = None) -> list[Path]:
 
 
 def end_all_of(folder: Path) -> None:
-    """End every process that was started in this reproduction, also outside its process group. Linux only."""
+    """End every process that was started by the reproduction with this folder, also outside its process group.
+
+    Linux only.
+    """
     for _ in range(3):  # a process that is being started may escape the first search
         if not processes.end_marked(MARK, str(folder)):
             return
