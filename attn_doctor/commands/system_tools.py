@@ -258,7 +258,7 @@ _PORTABLE = re.compile(
 def portable(facts: Facts) -> str | None:
     """Return the folder of an embeddable Python of Windows; None for most other kinds of Python.
 
-    A Python that a program brought, and that was started in its own folder (".\\python.exe"), counts as one.
+    A Python that a program brought, and that was started in its own folder, without a path, counts as one.
     """
     path = facts.interpreter.python
     found = _PORTABLE.fullmatch(path) if isinstance(path, str) else None
