@@ -62,9 +62,10 @@ _MENDED_IN = {("1.8.0", "10.2"): "1.8.1"}
 
 
 def mended(torch: str, cuda: str, machine: Machine) -> OldBuild | None:
-    """Return the build of the next release in which a known fault of this build is mended, if this machine can run it.
+    """Return the build of a later release in which a known fault of this build is mended, if this machine can run it.
 
-    It is for the same CUDA if possible, since the driver runs that. None if no such fault is known.
+    Example: torch 1.8.1 for 1.8.0 with CUDA 10.2, whose cuBLAS does not start on many GPUs. The result is for the same
+    CUDA if possible. None if no fault of this build is known.
     """
     wanted = _MENDED_IN.get((torch.partition("+")[0], cuda))
     row = next((row for row in load(OldTorch) if row.torch == wanted), None)
