@@ -178,7 +178,8 @@ def without_library_path(facts: Facts, why: str) -> Step:
 def in_front(facts: Facts, name: str, folder: str, why: str) -> Step:
     """Build a step that puts a folder in front of the folders in a list variable (PATH, LD_LIBRARY_PATH).
 
-    An empty part of such a list means the current folder. So ":" is written only if another folder follows.
+    An empty part of such a list means the current folder. So ":" is written only if another folder follows. If the
+    present value is not known, the step is a line for bash that takes it from the shell.
     """
     held = facts.environment if isinstance(facts.environment, tuple) else None
     if held is None and shell_of(facts) == "bash":

@@ -35,7 +35,10 @@ def shown(step: Step, shell: str = "bash") -> str | None:
 
 
 def in_powershell(step: Step, shell: str) -> str | None:
-    """Return in words how a line made for "windows" must be changed in PowerShell; None if cmd and PowerShell run the same line."""
+    """Return in words how a line made for "windows" must be changed in PowerShell.
+
+    None if cmd and PowerShell run the same line, if the step has no command, and for any other `shell`.
+    """
     line = shown(step, shell)
     other = shown(step, "powershell") if shell == "windows" else line
     if line is None or other is None or line == other:

@@ -130,7 +130,10 @@ def compiler(facts: Facts, why: str = "the C++ compiler of the system") -> tuple
 
 
 def conda_gcc(facts: Facts, version: int | None = None, why: str | None = None) -> Step:
-    """Return the step that adds conda-forge's gcc to this environment, of this major version if one is given."""
+    """Return the step that adds conda-forge's gcc to this environment, of this major version if one is given.
+
+    `why`: the beginning of the reason, in words.
+    """
     name = f"gxx_linux-{'aarch64' if places.architecture(facts) == 'aarch64' else '64'}"
     again = "gcc and g++ inside this environment; activate it again, which sets CC and CXX"
     return commands.by_hand(
