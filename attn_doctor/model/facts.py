@@ -211,7 +211,7 @@ class Facts(Record, frozen=True, kw_only=True):
 def walk(value: object, path: str = "") -> Iterator[tuple[str, object]]:
     """Yield each value of a record with its dotted path, "graphics.gpus.0.name". Items of a tuple are numbered from 0.
 
-    A value is a leaf (a text, a number, None) or an Unknown.
+    A value is a leaf (a text, a number, None, a dict) or an Unknown. `path`: stands in front of each path.
     """
     if isinstance(value, Record):
         for name in value.__struct_fields__:
