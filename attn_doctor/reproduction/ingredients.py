@@ -80,7 +80,7 @@ class Bench:
     def prepare(self, what: str, argv: Sequence[str], **more: str) -> bytes:
         """Run a step of the preparation, without the conditions of the recipe, and return its output.
 
-        Raises CannotReproduce if it fails.
+        `more`: variables. Raises CannotReproduce, with `what` and the tool's own error, if it fails.
         """
         ended = self.throwaway.run(argv, self.environ(more), PREPARING)
         if ended.returncode != 0:
@@ -90,7 +90,7 @@ class Bench:
     def run(self, command: Sequence[str], deadline: float) -> tuple[Ended, bytes]:
         """Run a command of the recipe under its conditions, and return its end and its log.
 
-        Raises CannotReproduce if it cannot be started.
+        `deadline`: seconds. Raises CannotReproduce if it cannot be started.
         """
         argv = [self.filled(word) for word in command]
         staged = argv
@@ -135,7 +135,7 @@ class Bench:
         self.words["site"] = str(self.site)
 
     def install(self, wanted: Sequence[str], options: Sequence[str] = ()) -> None:
-        """Install requirements with pip. Raises CannotReproduce if that fails."""
+        """Install requirements with pip. `options`: of `pip install`. Raises CannotReproduce if that fails."""
         requirements = [self.filled(requirement) for requirement in wanted]
         self.say(f"installing {', '.join(requirements)} into it")
         command = [str(self.python), "-m", "pip", "install", "-q", *map(self.filled, options), *requirements]

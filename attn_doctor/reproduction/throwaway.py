@@ -69,7 +69,10 @@ class Throwaway:
             self._lock.close()
 
     def program(self, name: str, as_name: str | None = None) -> Path:
-        """Write a program of this package (programs/<name>) into the folder and return its path."""
+        """Write a program of this package (programs/<name>) into the folder and return its path.
+
+        `as_name`: the name that it gets there; None: its own.
+        """
         place = self.folder / "programs" / (as_name or name)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes((resources.files("attn_doctor.reproduction") / "programs" / name).read_bytes())
@@ -78,7 +81,7 @@ class Throwaway:
     def run(self, argv: Sequence[str], environ: Mapping[str, str], deadline: float, cwd: Path | None = None) -> Ended:
         """Run a command to its end or its deadline (in seconds). Returns both output streams, interleaved.
 
-        Raises OSError if it cannot be started.
+        `cwd`: None: the throw-away folder. Raises OSError if it cannot be started.
         """
         with tempfile.TemporaryFile(dir=self.folder) as output:
             process = subprocess.Popen(
