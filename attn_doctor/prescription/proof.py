@@ -128,7 +128,10 @@ def _prove(name: str, kernel: Any, case: Case) -> None:
 
 
 def run(kernel: Any, call: Call, cotangent: Any, *, gradients: bool) -> Sequence[Any]:
-    """Run one call and, if gradients are requested, its backward pass; return the output and the gradients."""
+    """Run one call and, if gradients are requested, its backward pass; return the output and the gradients.
+
+    `cotangent`: the gradient of the output, with which the backward pass begins.
+    """
     if gradients:
         return passes(kernel, call, cotangent)
     with torch.no_grad():
