@@ -56,7 +56,7 @@ def conduct(design: Design, looked: Looked, wanted: Wanted, shown: Shown, places
     """Begin a study, or continue it, until every cell has ended or the time budget is over. Return its state then.
 
     `looked`: what `looking.look` returned. `places`: where to train; None: on this machine. Raises Refused if the folder has another
-    study, has a study that is running, or cannot be written.
+    study, has a study that is running (Windows: not checked), or cannot be written.
     """
     until = None if wanted.budget is None else time.monotonic() + wanted.budget
     journal = Journal(wanted.folder)
