@@ -1,9 +1,10 @@
 """Make the throw-away folder of one reproduction and run its child processes.
 
-At the end the processes are ended in any case, and the folder is removed unless it is to be kept.
+At the end the processes are ended, and the folder is removed unless it is to be kept.
 
-Each child has a variable with the name of the folder, and the child's own children inherit it. So even a process that has left
-the process group is found and ended. If attn-doctor itself was killed, its next run removes the old folder.
+Each child has a variable with the name of the folder, and the child's own children inherit it. So on Linux even a
+process that has left the process group is found and ended. If attn-doctor itself was killed, the next reproduction
+removes the old folder on Linux and macOS; on Windows it stays.
 """
 
 from __future__ import annotations
