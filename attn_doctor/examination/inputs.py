@@ -1,6 +1,6 @@
 """Read the files that the user names: logs, project files, reports and facts.
 
-Every file has a size limit, and every opening has a time limit.
+Reports, facts and project files have a size limit. A log has none: it is read in blocks. Each opening has a time limit.
 """
 
 from __future__ import annotations
