@@ -178,7 +178,8 @@ def without_library_path(facts: Facts, why: str) -> Step:
 def in_front(facts: Facts, name: str, folder: str, why: str) -> Step:
     """Build a step that puts a folder in front of the folders in a list variable (PATH, LD_LIBRARY_PATH).
 
-    An empty part of such a list means the current folder. So ":" is written only if another folder follows.
+    An empty part of such a list means the current folder. So ":" is written only if another folder follows. If the
+    present value is not known, the step is a line for bash that takes it from the shell.
     """
     held = facts.environment if isinstance(facts.environment, tuple) else None
     if held is None and shell_of(facts) == "bash":
@@ -189,7 +190,10 @@ def in_front(facts: Facts, name: str, folder: str, why: str) -> Step:
 
 
 def prepared(facts: Facts, fix: Fix) -> Fix:
-    """Return the fix with the commands of the installer that records the packages of the target."""
+    """Return the fix with the commands of the installer that records the packages of the target.
+
+    In a notebook, a fix that changes packages also gets a last step: restart the notebook's Python.
+    """
     steps = in_order(context(facts, chosen(facts)[0]), fix.steps)
     changed = any(isinstance(step, Install | Uninstall) for step in steps)
     return msgspec.structs.replace(fix, steps=(*steps, *(_restart(facts) if changed else ())))

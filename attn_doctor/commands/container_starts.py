@@ -31,7 +31,8 @@ def image(facts: Facts) -> str:
 def start(facts: Facts, *options: str, program: str = "docker") -> Argv:
     """Return the command that starts the container with these options too.
 
-    It is the typed command with the options added, if the log shows the whole command; else a new one.
+    It is the typed command with the options added, if the log shows the whole command; else a new one: `program`
+    ("docker", "podman") run, the options and the image.
     """
     for written in (facts.subject.started, facts.subject.command):
         typed = _typed(written)

@@ -51,8 +51,10 @@ def _image(facts: Facts, version: tuple[int, int], repository: str | None) -> st
 def another(facts: Facts, version: tuple[int, int] | None, repository: str | None) -> Step:
     """Return the step that starts the container from an image with nvcc.
 
-    `version`: the CUDA version of torch. None if it is not known; then the image of the log counts, or the newest torch of its
-    Python. `repository`: the folder of NVIDIA's repository ("ubuntu2204").
+    If the log names a -runtime or -base image, the new image is its -devel variant. Else it is NVIDIA's -devel image
+    for `version`, the CUDA of torch; None: for the CUDA of the newest torch that has wheels for this Python.
+    `repository`: the folder of NVIDIA's repository, which shows the system ("ubuntu2204"). If there is no such image,
+    the step has no command.
     """
     now = facts.subject.image if isinstance(facts.subject.image, str) else ""
     usual = None if version else _of_newest_torch(facts)

@@ -214,7 +214,10 @@ def _by_conda(facts: Facts, version: Version) -> tuple[Step, ...]:
 
 
 def packaged(facts: Facts, version: Version) -> tuple[Step, ...]:
-    """Return the steps that install from NVIDIA's repository for this distribution; empty if the repository lacks this release."""
+    """Return the steps that install this CUDA release from NVIDIA's repository for this distribution.
+
+    Empty if there is no such repository, or if it lacks the release, and on Windows and macOS.
+    """
     found, manager = cuda_repositories.repository(facts), places.manager(facts) or "apt-get"
     inside = found is not None and found.oldest <= version and (found.newest is None or version <= found.newest)
     if found is None or not inside or facts.system.os in ("windows", "darwin"):

@@ -37,8 +37,9 @@ def newer_exists(facts: Facts) -> bool:
 def newest(facts: Facts, least: str | None, *, old: bool) -> Lines:
     """Return the commands for the archive's driver if it is new enough, else for the driver of NVIDIA's repository.
 
-    They are for the archive's driver too if the release or the needed driver is not known, or if NVIDIA's repository has no such one.
-    `least`: the oldest driver that is enough. `old`: the machine has a GPU older than Turing.
+    They are for the archive's driver too if the release or the needed driver is not known, or if NVIDIA's repository
+    has no driver that is new enough. `least`: the oldest driver that is enough. `old`: the machine has a GPU older than
+    Turing.
     """
     release, needed = _release(facts), _needed(facts, least)
     version, folder = _ARCHIVE.get(release), _folder(facts, needed)

@@ -64,7 +64,10 @@ class Installer(ABC):
 
     @abstractmethod
     def install(self, step: Install) -> Argv | None:
-        """Return the command of an installation, all options of which are supported; None if the installer has no such command."""
+        """Return the command of an installation; None if the installer has no such command.
+
+        All options of `step` must be supported (`says`).
+        """
 
     @abstractmethod
     def uninstall(self, step: Uninstall) -> Argv | None:

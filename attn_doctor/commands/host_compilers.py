@@ -93,8 +93,9 @@ def toolkit_here(facts: Facts) -> str | None:
 def at_most(facts: Facts, limit: int | None, why: str | None = None, studio: int | None = None) -> tuple[Step, ...]:
     """Return the steps that install the newest gcc up to `limit` and set it for nvcc and for C++ files.
 
-    `limit` None: it is not known. On Windows the steps install a toolset of MSVC; `studio`: the newest Visual Studio that nvcc's
-    error names (2019).
+    `limit` None: it is not known; without an environment of conda and off a cluster, one step then says in words what
+    to install. `why`: the reason for this gcc, in words. On a cluster the steps load a module. On Windows they install
+    a toolset of MSVC; `studio`: the newest Visual Studio that nvcc's error names (2019).
     """
     if facts.system.os == "windows" or studio:
         return _msvc(facts, studio)

@@ -114,7 +114,10 @@ def _by_log(facts: Facts) -> bool:
 
 
 def chosen(facts: Facts, wanted: InstallerName | None = None) -> tuple[InstallerName, str]:
-    """Return the name of the installer that records the packages of this environment, and the reason for the choice."""
+    """Return the name of the installer that records the packages of this environment, and the reason for the choice.
+
+    `wanted`: the name that the user gave by --installer; None: the facts decide.
+    """
     if wanted:
         return wanted, "asked for with --installer"
     if isinstance(facts.interpreter.prefix, str) and facts.interpreter.prefix.startswith(STORE):

@@ -31,9 +31,10 @@ def folder_of_a_program(facts: Facts) -> str | None:
 
 
 def another(facts: Facts, version: str, why: str) -> tuple[Step, ...]:
-    """Return the steps that install Python `version` ("3.10") on this machine.
+    """Return the steps that make an environment with Python `version` ("3.10"), by the tool of this machine.
 
-    If no command does that: one step by hand with the text `why`.
+    Python itself is installed too if it may be missing. `why`: the words of the main step; if no command can do it, the
+    only step has no command. In a Dockerfile the step is a new FROM line.
     """
     windows, folder = facts.system.os == "windows", folder_of_a_program(facts)
     by_launcher = (

@@ -192,7 +192,10 @@ def _before_turing(facts: Facts) -> bool:
 
 
 def session_with_gpu(facts: Facts) -> Fix | None:
-    """Return the fix that starts a session with a GPU, on Colab, Kaggle and a cluster; None elsewhere."""
+    """Return the fix that starts a session with a GPU, on Colab, Kaggle and a cluster; None elsewhere.
+
+    None also on a machine of a cluster on which a GPU is seen.
+    """
     gpus = facts.graphics.gpus
     if places.on_cluster(facts) and not (isinstance(gpus, tuple) and gpus):
         return _job_with_gpu(facts)
@@ -248,7 +251,10 @@ def no_nvidia_gpu(facts: Facts) -> Fix:
 
 
 def restart(facts: Facts, why: str) -> Fix:
-    """Return the fix that loads the driver again: a reboot, or the way of WSL, a notebook, a container or a cluster."""
+    """Return the fix that loads the driver again: a reboot, or the way of WSL, a notebook, a container or a cluster.
+
+    `why`: the reason, which is the text of the step on most systems.
+    """
     verify, risk = commands.check(facts), "stops everything on it"
     if places.wsl(facts):
         steps: tuple[Step, ...] = (

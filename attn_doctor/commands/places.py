@@ -106,7 +106,7 @@ def is_root(facts: Facts) -> bool:
 
 
 def as_root(facts: Facts, *argv: str) -> Argv:
-    """Return a command that needs root, with sudo in front if this user is not root."""
+    """Return a command that needs root, with sudo in front unless commands are known to run as root (`is_root`)."""
     return argv if is_root(facts) else ("sudo", *argv)
 
 

@@ -35,7 +35,10 @@ def shown(step: Step, shell: str = "bash") -> str | None:
 
 
 def in_powershell(step: Step, shell: str) -> str | None:
-    """Return in words how a line made for "windows" must be changed in PowerShell; None if cmd and PowerShell run the same line."""
+    """Return in words how a line made for "windows" must be changed in PowerShell.
+
+    None if cmd and PowerShell run the same line, if the step has no command, and for any other `shell`.
+    """
     line = shown(step, shell)
     other = shown(step, "powershell") if shell == "windows" else line
     if line is None or other is None or line == other:
@@ -151,7 +154,11 @@ def _assignment(name: str, value: str | None, shell: str) -> str:
 
 
 def shell_of(facts: Facts) -> str:
-    """Return the kind of shell to print commands for. "windows" means: cmd or PowerShell, it is not known which."""
+    """Return the kind of shell to print commands for: "bash", "fish", "powershell", "cmd", "windows", and two others.
+
+    "windows" means: cmd or PowerShell, it is not known which. "bash" stands for any other shell, and for one that is
+    not known. The two others: "notebook" (a cell of Jupyter, Colab or Kaggle) and "dockerfile".
+    """
     if places.container(facts) == places.BUILD:
         return "dockerfile"
     if places.hosted(facts) in ("colab", "kaggle"):

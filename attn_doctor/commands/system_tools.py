@@ -130,7 +130,10 @@ def compiler(facts: Facts, why: str = "the C++ compiler of the system") -> tuple
 
 
 def conda_gcc(facts: Facts, version: int | None = None, why: str | None = None) -> Step:
-    """Return the step that adds conda-forge's gcc to this environment, of this major version if one is given."""
+    """Return the step that adds conda-forge's gcc to this environment, of this major version if one is given.
+
+    `why`: the beginning of the reason, in words.
+    """
     name = f"gxx_linux-{'aarch64' if places.architecture(facts) == 'aarch64' else '64'}"
     again = "gcc and g++ inside this environment; activate it again, which sets CC and CXX"
     return commands.by_hand(
@@ -164,7 +167,10 @@ def native_prompt(facts: Facts) -> Step:
 
 
 def tool(facts: Facts, name: Tool) -> tuple[Step, ...]:
-    """Return the steps that install git, ninja, cmake or a compiler."""
+    """Return the steps that install git, ninja, cmake or a compiler, in the way of this machine.
+
+    `name`: "git", "compiler".
+    """
     if name == "compiler":
         return compiler(facts)
     changes = f"adds {name}"
@@ -253,7 +259,10 @@ _PORTABLE = re.compile(
 
 
 def portable(facts: Facts) -> str | None:
-    """Return the folder of an embeddable Python of Windows; None for any other kind of Python."""
+    """Return the folder of an embeddable Python of Windows; None for most other kinds of Python.
+
+    A Python that a program brought, and that was started in its own folder, without a path, counts as one.
+    """
     path = facts.interpreter.python
     found = _PORTABLE.fullmatch(path) if isinstance(path, str) else None
     if found:

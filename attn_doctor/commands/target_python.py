@@ -61,7 +61,7 @@ def _in_project(facts: Facts) -> str | None:
 
 
 def starting(facts: Facts) -> Argv:
-    """Return the command that starts the target's Python."""
+    """Return the command that starts the target's Python: its path, a name on PATH, or ("poetry", "run", "python")."""
     if facts.grade != "stated":
         return (python(facts),)
     if isinstance(facts.interpreter.python, str) and _EMBEDDED.search(facts.interpreter.python):

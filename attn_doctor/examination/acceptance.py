@@ -35,7 +35,7 @@ def acceptance(
     logs: Iterable[Log] = (),
     trials: Trials | None = None,
 ) -> Acceptance:
-    """Return the part of the report about the CI.
+    """Return the part of the report that says how a CI decides: `fail_on`, the configuration file, and the exceptions.
 
     Each exception is stored with the finding that it hides, so the report shows it. The failure modes of exceptions are judged
     separately: a consequence of one of them counts as a finding of its own.

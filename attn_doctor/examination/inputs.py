@@ -1,6 +1,6 @@
 """Read the files that the user names: logs, project files, reports and facts.
 
-Every file has a size limit, and every opening has a time limit.
+Reports, facts and project files have a size limit. A log has none: it is read in blocks. Each opening has a time limit.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def log_reader() -> Reader:
 
 
 def as_log(text: str, name: str) -> Log:
-    """Read a text as a log. `name`: the name of the file in quotations."""
+    """Read a text as a log. `name`: stands for the name of the file where a line of the text is shown."""
     return log_reader().read(io.BytesIO(text.encode("utf-8", "replace")), name)
 
 

@@ -43,7 +43,10 @@ def prove(
     say: Callable[[str], None],
     on_step: Callable[[Doing], None] | None = None,
 ) -> Trials:
-    """Run the planned trial. `say` gets notes for the user, `on_step` gets each step of the trial."""
+    """Run the planned trial, and return its rows; without rows if the plan says that the trial is skipped.
+
+    `say` gets notes for the user, `on_step` gets each step of the trial.
+    """
     if made.skipped:
         return Trials(skipped=made.skipped)
     from attn_doctor.prescription import proof_files

@@ -83,8 +83,9 @@ def _cut(text: str) -> str:
 
 
 def differences(here: Table, there: Table) -> Iterator[Difference]:
-    """Yield the differences of two tables. A missing list item is one difference, without those of its fields.
+    """Yield (path, text here, text there) for each difference of two tables; None for a list item that a table lacks.
 
+    A missing list item is one difference, without those of its fields.
     A value that one of the tables did not record is no difference.
     """
     for path, leaf in here.items():

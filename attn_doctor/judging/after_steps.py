@@ -65,7 +65,11 @@ def after(facts: Facts, steps: Iterable[Step], told: Mapping[int, Versions] | No
 
 
 def as_installed_now(facts: Facts, then: Facts) -> Facts:
-    """Return the predicted facts `then`, but with the packages of the present `facts`. Facts that the steps made unknown stay unknown."""
+    """Return the predicted facts `then`, with the packages, torch, flash-attn and ultralytics of the present `facts`.
+
+    What only an import of torch shows (importable, its devices, ...) is taken from `then`: it stays unknown if the
+    steps made it unknown.
+    """
     seen = {name: getattr(then.torch, name) for name in _SEEN_OF_TORCH}
     return msgspec.structs.replace(
         then,

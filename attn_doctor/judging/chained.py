@@ -25,7 +25,8 @@ class Met(Protocol):
 def chained(logs: Sequence[Log], met: Mapping[str, Met]) -> Iterator[tuple[str, str]]:
     """Yield pairs of slugs, (cause, effect): the exception of the cause was raised first, the other one while it was handled.
 
-    A pair is left out if the later failure mode is known to cause the earlier one.
+    A pair is left out if the later failure mode is known to cause the earlier one. `met`: the failure modes that were
+    found, by slug.
     """
     for log in logs:
         lines = {

@@ -22,7 +22,7 @@ def have(listed: tuple[Distribution, ...], name: str) -> str | None:
 def version_of(text: str, step: Install, had: str | None) -> str | Unknown:
     """Return the version that an installer chooses for a requirement; Unknown if that depends on its index.
 
-    `had`: the installed version.
+    `had`: the installed version; None: it is not installed, or not known.
     """
     if text.endswith(".whl"):
         wheel = read_wheel_name(text)

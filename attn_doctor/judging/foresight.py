@@ -48,8 +48,10 @@ class Now(Record, frozen=True, kw_only=True):
 def foreseen(
     now: Now, steps: Sequence[Step], slugs: Iterable[str], told: Mapping[int, Versions] | None = None
 ) -> Foreseen:
-    """Return the predicted facts and findings after the steps. `slugs`: the failure modes that the steps should cure.
-    `told`: the versions that the installer predicted, by the index of the step. An error that stops only a build is not counted,
+    """Return the predicted facts and findings after the steps.
+
+    `slugs`: the failure modes that the steps should cure. `told`: the versions that the installer predicted, by the
+    index of the step. `left` is empty if the effect of a step is not known. `new` has no error that stops only a build,
     because flash-attn can also be installed without a build.
     """
     then = after(now.facts, steps, told)

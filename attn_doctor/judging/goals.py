@@ -27,8 +27,9 @@ PATTERNS = (
 def implied_by(logs: Iterable[Log]) -> Goal:
     """Return the goal of the people who wrote these logs.
 
-    It is "flash-attn" if a log names flash-attn, or shows a failure that stops only extensions; else "train". In the log of a run of
-    Ultralytics the name does not count, and of the failures only those of modes that are `catch_all`.
+    It is "flash-attn" if a log names flash-attn, or shows a failure that stops only extensions; else "train". The log
+    of a training by Ultralytics is an exception: there the name flash-attn does not count, and neither does a failure
+    of a mode that is not `catch_all`.
     """
     modes = {m.MODE.slug: m.MODE for m in ALL}
     for log in logs:

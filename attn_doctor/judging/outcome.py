@@ -36,9 +36,10 @@ class Seeing(NamedTuple):
 def look(facts: Facts, goal: Goal, diagnosis: Diagnosis, trials: Trials, asked: Asked) -> Seeing:
     """Return the outcome of an examination, and the reasons for it.
 
-    "sick": an error was found. "healthy": torch was seen to import, ultralytics too if it is installed, flash-attn if it is the
-    goal, and in a trial the model was seen to train. "unknown": anything else; `unexamined` names the parts that could not be
-    examined. Example: `--static` without an error is "unknown" and names nothing, because nothing was to be imported.
+    "sick": an error was found. "healthy": torch was seen to import, ultralytics too if it is installed, flash-attn if
+    it is the goal, and if a trial was asked for, the model was seen to train. "unknown": anything else; `unexamined`
+    names the parts that could not be examined. Example: `--static` without an error is "unknown" and names nothing,
+    because nothing was to be imported.
     """
     seen = tuple(_seen(facts, trials))
     unexamined = tuple(_unexamined(facts, trials, asked))

@@ -26,8 +26,9 @@ class Met(Protocol):
 def unrecognised(logs: Iterable[Log], met: Mapping[str, Met]) -> tuple[Unrecognised, ...]:
     """Return the errors of each log that no finding explains. `met`: the failure modes that were found, by slug.
 
-    After an explained error that can end a program, the next errors of the log count as its consequences, until a line shows a
-    success. An error within four lines of a warning belongs to the warning.
+    After an explained error that can end a program, the next errors of the log count as its consequences, until a line
+    shows a success. An error within four lines of the evidence of a warning or an error belongs to it. An error that
+    reports a failure without its cause is left out if the log has such evidence at all.
     """
     named = {slug: m for slug, m in met.items() if not (m.module.MODE.catch_all and m.severity is Severity.INFO)}
     known = {*named, *(slug for m in met.values() for slug in consequences(m.module.MODE))}

@@ -13,7 +13,8 @@ from attn_doctor.knowledge.tables import load
 class AmdOverride(Row, frozen=True, kw_only=True):
     """Describe a gfx number and the cards that have it.
 
-    If there are builds of torch without code for it, the row also has the value of HSA_OVERRIDE_GFX_VERSION.
+    `as_version`: the HSA_OVERRIDE_GFX_VERSION with which the cards run the code of a similar GPU: "10.3.0" for
+    "gfx1031".
     """
 
     TABLE: ClassVar[str] = "amd_overrides"
@@ -30,7 +31,10 @@ def _by_gfx() -> dict[str, AmdOverride]:
 
 
 def override(gfx: str) -> AmdOverride | None:
-    """Return the row of a GPU ("gfx1031"); None if the table lacks it, or if all present ROCm wheels have code for it."""
+    """Return the row of a GPU ("gfx1031"); None if the table lacks it, or if the GPU needs no advice.
+
+    A GPU needs advice if its row has an override, a note, or the ROCm since which no builds serve it.
+    """
     row = _by_gfx().get(gfx)
     return row if row and (row.as_version or row.note or row.dropped) else None
 

@@ -92,7 +92,7 @@ class AbiLabel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class FlashPackage(Row, frozen=True, kw_only=True):
-    """Describe FlashAttention 3 and 4: separate packages with their own requirements."""
+    """Describe FlashAttention 3 or 4, which are packages of their own, with their own requirements."""
 
     TABLE: ClassVar[str] = "flash_packages"
 

@@ -47,7 +47,10 @@ class Settings(Record, frozen=True, kw_only=True):
     cuda_archs: str | None  # "80;90"; None: this release does not read FLASH_ATTN_CUDA_ARCHS
 
     def variables(self) -> dict[str, str]:
-        """Return the variables with their values: {"MAX_JOBS": "4", "NVCC_THREADS": "1"}."""
+        """Return the variables with their values: {"MAX_JOBS": "4", "NVCC_THREADS": "1"}.
+
+        A variable that is None is left out.
+        """
         found = {"MAX_JOBS": self.max_jobs, "NVCC_THREADS": self.nvcc_threads, "FLASH_ATTN_CUDA_ARCHS": self.cuda_archs}
         return {name: str(value) for name, value in found.items() if value is not None}
 
@@ -65,7 +68,7 @@ class Cost(Record, frozen=True, kw_only=True):
 
     @property
     def duration(self) -> str:
-        """Return the time on the wall clock in words: "25 minutes", "1.5 hours", "13 hours"."""
+        """Return the time on the wall clock in words: "25 minutes", "1.5 hours", "13 hours". At least "5 minutes"."""
         minutes = max(5, 5 * round(self.hours * 12))
         if minutes < 90:
             return f"{minutes} minutes"

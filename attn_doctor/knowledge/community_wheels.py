@@ -114,7 +114,7 @@ def python_of(tags: str) -> str:
 def candidates(
     key: Key, *, release: str | None = None, among: Iterable[CommunityWheel] | None = None
 ) -> tuple[Candidate, ...]:
-    """Return the best file of each release for this key, best first: those that fit, that perhaps fit, that do not fit.
+    """Return the best file of each package and release, best first: those that fit, that perhaps fit, that do not fit.
 
     Among files that fit equally, FlashAttention 2 comes before other packages. Files for another platform than the key's are left
     out. `release`: only this release. `among`: the files to choose from, in place of those in the table.

@@ -153,7 +153,10 @@ def nvcc_for_torch(nvcc: str, torch_cuda: str) -> Judgement:
 
 
 def host_compiler(nvcc: str, compiler: str, version: str) -> Judgement:
-    """Return whether this nvcc accepts this host compiler: "gcc", "g++" or "clang"; Unknown for others. nvcc checks only an upper bound."""
+    """Return whether this nvcc ("12.4") accepts this version of a host compiler: "gcc", "g++" or "clang".
+
+    nvcc checks only an upper bound. Unknown for other compilers, and for an nvcc that the table lacks.
+    """
     row = _nvcc(nvcc)
     if isinstance(row, Unknown):
         return row

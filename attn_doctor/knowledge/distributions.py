@@ -33,7 +33,7 @@ def has_libtinfo5(id: str, version: str) -> Judgement:  # noqa: A002 - as os-rel
 
 
 def glibc(id: str, version: str) -> str | Unknown:  # noqa: A002 - as os-release calls it
-    """Return the version of the C library of a distribution release: "2.35" for "ubuntu" and "22.04"."""
+    """Return the glibc of a distribution release: "2.35" for "ubuntu" and "22.04"; Unknown if the table lacks it."""
     row = distribution(id, version)
     if isinstance(row, Unknown):
         return row

@@ -40,7 +40,7 @@ def find(key: Key, *, release: str | None = None) -> Found:
 
     Of each release only the wheel nearest to the key is listed. If the wheels of a release are not known, it is the name that its
     setup.py would ask for. If `release` is given, every wheel of that release is judged, and no other wheel. Wheels that do not
-    fit are sorted by the number of reasons.
+    fit are sorted by the number of reasons; links that do not fit are the last.
     """
     if release is None:
         known, releases = _known(key), [row.release for row in flash_attention.releases()]

@@ -29,7 +29,7 @@ def release(version: str) -> FlashRelease | Unknown:
 
 @functools.cache
 def releases() -> tuple[FlashRelease, ...]:
-    """Return the releases on PyPI, newest first."""
+    """Return the rows of the flash-attn 2 releases that are on PyPI, the newest first."""
     return tuple(row for row in _releases().values() if row.pypi)
 
 

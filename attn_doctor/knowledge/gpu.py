@@ -38,7 +38,7 @@ def parse(name: str) -> Code | None:
 
 
 def name(dotted_capability: str, *, ptx: bool = False) -> str:
-    """Return the name of a piece of GPU code as `runs` expects it: "sm_90a" for "9.0a"."""
+    """Return the name of a piece of GPU code as `runs` expects it: "sm_90a" for "9.0a"; with `ptx` "compute_90a"."""
     return ("compute_" if ptx else "sm_") + dotted_capability.replace(".", "")
 
 

@@ -38,9 +38,11 @@ def nearest_torch(
 ) -> Nearest | Answer | Unknown:
     """Return the nearest torch to the installed one that has an official flash-attn wheel and can run on this machine.
 
-    Python, platform, glibc, GPU and driver must allow it. If there is none: an Answer "no" with the reason. Unknown if the Python
-    or the platform is not known. If the installed torch is not known, the newest counts as the nearest. `torchvision`, `numpy`
-    and `xformers`: installed versions, for `breaks`; None: not installed, or not known.
+    Python, platform, glibc, GPU and driver must allow it. If there is none: an Answer "no" with the reason. Unknown if
+    the Python or the platform is not known. If the installed torch is not known, the newest counts as the nearest.
+    `driver`: its version, "550.54.14"; None: not known, so it excludes nothing. `os`: the system of the driver, under
+    WSL "windows". `torchvision`, `numpy` and `xformers`: installed versions, for `breaks`; None: not installed, or not
+    known.
     """
     if isinstance(key.python, Unknown):
         return key.python

@@ -62,9 +62,10 @@ _MENDED_IN = {("1.8.0", "10.2"): "1.8.1"}
 
 
 def mended(torch: str, cuda: str, machine: Machine) -> OldBuild | None:
-    """Return the build of the next release in which a known fault of this build is mended, if this machine can run it.
+    """Return the build of a later release in which a known fault of this build is mended, if this machine can run it.
 
-    It is for the same CUDA if possible, since the driver runs that. None if no such fault is known.
+    Example: torch 1.8.1 for 1.8.0 with CUDA 10.2, whose cuBLAS does not start on many GPUs. The result is for the same
+    CUDA if possible. None if no fault of this build is known.
     """
     wanted = _MENDED_IN.get((torch.partition("+")[0], cuda))
     row = next((row for row in load(OldTorch) if row.torch == wanted), None)
@@ -100,7 +101,7 @@ def for_python(machine: Machine) -> OldBuild | None:
 def for_toolkit(cuda: str, machine: Machine) -> OldBuild | None:
     """Return the newest torch before 2.0 that was built for this CUDA toolkit ("10.2"); None if there is none.
 
-    It has wheels for this Python and runs on this GPU. The driver does not matter.
+    It has wheels for this Python and runs on this GPU. The driver does not matter. None also for an unknown Python.
     """
     rows = [row for row in load(OldTorch) if machine.python in row.pythons and cuda in row.cudas]
     ours = msgspec.structs.replace(machine, maker="unknown", driver=None, driver_cuda=None)

@@ -176,7 +176,11 @@ def first_with_cxx(standard: int) -> str | None:
 
 
 def driver_needed(torch: str, os: OsName = "linux", platform: str = LINUX) -> str | Unknown | None:
-    """Return the oldest driver ("525.60.13") that runs the wheel of this torch on PyPI; None if that wheel is a CPU build."""
+    """Return the oldest driver ("525.60.13") that runs the wheel of this torch on PyPI; None if that is a CPU build.
+
+    `os`: the system of the driver; WSL counts as "windows". `platform`: of the wheel. Unknown if a table lacks the
+    torch, the platform or the CUDA.
+    """
     cuda = pypi_cuda(torch, platform)
     return cuda_rules.driver_needed(cuda, os) if isinstance(cuda, str) else cuda
 

@@ -19,7 +19,7 @@ _WINDOWS_LAST = (2, 14)  # CUDA wheels for Windows were seen on the index up to 
 
 @functools.lru_cache(maxsize=64)  # every cure that installs torch asks for the same machine
 def fitting_builds(machine: Machine) -> tuple[TorchBuild, ...]:
-    """Return the CUDA builds that this machine can run; empty if none is.
+    """Return the CUDA builds that this machine can run; empty if there is none.
 
     Verified rows come first; among them the newest torch, and of its builds first the one on PyPI. A property of the machine that
     is not known excludes no build.

@@ -90,9 +90,12 @@ def _chosen(machine: Machine, below: str | None) -> Choice | NoTorch:
 def choose_release(machine: Machine, torch: str, cuda: str | None = None) -> Choice | NoTorch:
     """Return a torch of exactly this release ("2.5.1"), in a build that the machine can run; NoTorch if there is none.
 
-    `cuda`: only a build for this CUDA ("12.4"), because another package needs it. Without an NVIDIA GPU, on macOS and on a Jetson
-    it is the index of `choose`, and nobody has checked that it has this release; NVIDIA's index for a Jetson names no release at
-    all.
+    `cuda`: only a build for this CUDA ("12.4"), because another package needs it. A GPU of an unknown maker counts as
+    NVIDIA's.
+
+    On macOS, on a Jetson, with musl, and without `cuda` also for an AMD or Intel GPU or none, the index is the one of
+    `choose`: it may lack this release. Example: NVIDIA's index for a Jetson, for which the result names no release
+    (`torch` is None).
     """
     ordinary = machine.os != "darwin" and machine.board != "jetson" and not machine.musl
     if (cuda is not None or machine.maker in ("nvidia", "unknown")) and ordinary:

@@ -11,7 +11,11 @@ GUIDE = "https://docs.nvidia.com/deeplearning/frameworks/install-pytorch-jetson-
 
 
 def of_board(machine: Machine) -> Choice | NoTorch:
-    """Return NVIDIA's torch for the board. The registry's torch is for servers, and finds no GPU on most boards."""
+    """Return the index with NVIDIA's torch for the JetPack of the board; NoTorch, with advice, if there is none.
+
+    Reasons for NoTorch: the table lacks the JetPack, it is not known, NVIDIA's torch is for another Python, or NVIDIA
+    has a wheel or a page and no index. The registry's torch is for servers, and finds no GPU on most boards.
+    """
     title = "Install NVIDIA's torch for this JetPack"
     have = pair(machine.jetpack) if machine.jetpack else None
     row = next(

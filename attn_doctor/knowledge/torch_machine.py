@@ -36,7 +36,10 @@ class Machine(Record, frozen=True, kw_only=True):
 
     @property
     def platform(self) -> str:
-        """Return the platform of this machine as the names of wheels write it: "linux_x86_64"."""
+        """Return the platform of this machine as the names of wheels write it: "linux_x86_64".
+
+        For Linux and Windows only: macOS, and a system that is not known, get the name for Linux.
+        """
         arm = (self.machine or "").lower() in ("aarch64", "arm64")
         if self.os == "windows":
             return "win_arm64" if arm else "win_amd64"
@@ -75,7 +78,8 @@ class Choice(Record, frozen=True, kw_only=True):
     def requirements(self, *names: str) -> tuple[str, ...]:
         """Return the requirements of these packages ("torchaudio"), each fit for the chosen torch; without names, of torch and torchvision.
 
-        Those in `beside` follow: ("torch==2.1.2", "torchvision==0.16.2", "numpy<2").
+        Those in `beside` follow: ("torch==2.1.2", "torchvision==0.16.2", "numpy<2"). If the choice is not `pinned`, the
+        names have an upper bound by `below`, or none.
         """
         names = names or ("torch", "torchvision")
         if not self.pinned:

@@ -26,7 +26,7 @@ def index_of_build(torch: str, machine: Machine | None = None) -> str | None:
     """Return the index that has exactly this build, by the local part of the version.
 
     None: PyPI has the build, or no index is known. A build by other people ("2.1.0a0+41361538.nv23.06") is on no index of
-    PyTorch.
+    PyTorch. `machine`: decides which build PyPI has for it; None: Linux on x86-64.
     """
     flavour = local(torch)
     if flavour is None or not _FLAVOUR.fullmatch(flavour):

@@ -63,7 +63,7 @@ class Wheel(Record, frozen=True, kw_only=True):
 def asked_for(
     release: str, *, torch: str, cuda: str | None, cxx11_abi: bool, python: str, platform: str = "linux_x86_64"
 ) -> Wheel | Unknown:
-    """Return the wheel that setup.py of this release would look for, with setup.py's errors.
+    """Return the wheel that setup.py of this release would look for, even where setup.py asks for the wrong one.
 
     `cuda` is torch.version.cuda, never nvcc's version. Unknown if torch is a CPU build, because setup.py then fails before it
     looks for a wheel. `python`: "3.12"; for a free-threaded "3.13t" setup.py looks for cp313 too.

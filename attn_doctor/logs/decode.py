@@ -1,4 +1,4 @@
-"""Turn the output of any tool, in any encoding, into blocks of whole lines without colours.
+"""Turn the output of any tool, in UTF-16 or a superset of ASCII, into blocks of whole lines without colours.
 
 Reads a stream once; searches nothing.
 """

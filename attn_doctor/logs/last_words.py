@@ -16,7 +16,10 @@ _LONGEST = 500  # characters of a line
 
 
 def last_words(logs: Iterable[Log]) -> tuple[LogExcerpt, ...]:
-    """Return an excerpt of each log that ends with an error: its traceback, and a few lines before and after it."""
+    """Return an excerpt of each log that ends with an error: its traceback, and a few lines before and after it.
+
+    An excerpt has at most 80 lines. The logs must be read by a Reader that keeps their end.
+    """
     found = []
     for log in logs:
         errors = log_end(log).errors

@@ -29,7 +29,10 @@ def bare(text: bytes) -> bytes:
 
 
 class Needles:
-    """Search lines for needles. Raises ValueError if a needle has fewer than two bytes that are not digits."""
+    """Search lines for needles (short texts).
+
+    Raises ValueError if a needle has fewer than two bytes that are not digits.
+    """
 
     def __init__(self, needles: Sequence[bytes]) -> None:
         numbers: dict[bytes, list[int]] = {}

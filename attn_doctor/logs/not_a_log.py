@@ -45,7 +45,10 @@ def begun(head: bytes, stream: BinaryIO) -> BinaryIO:
 
 
 def checked(stream: BinaryIO, name: str) -> BinaryIO:
-    """Return the same stream, from its first byte. Raises NoLog if it is not a log, OSError if it cannot be read."""
+    """Return a stream with all bytes of `stream`, if they may be a log. `name`: of the file, for the error.
+
+    Raises NoLog if it is not a log, OSError if it cannot be read.
+    """
     head = stream.read(BLOCK)
     if not head.strip():
         rest = stream.read(1)

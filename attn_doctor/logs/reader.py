@@ -110,7 +110,10 @@ class Seen(NamedTuple):
 
 
 class Reader:
-    """Search logs for patterns. One Reader can read any number of logs."""
+    """Search logs for patterns.
+
+    One Reader can read any number of logs. `keeps_end`: the last 64 KiB of each log are kept in `Log.end`.
+    """
 
     def __init__(self, patterns: Sequence[Pattern], *, keeps_end: bool = False) -> None:
         self.patterns = patterns

@@ -91,5 +91,5 @@ class Acceptance(Record, frozen=True, kw_only=True):
         return tuple(one for one in self.exceptions if one.severity is Severity.ERROR and not one.ran_out)
 
     def is_known(self, code: str) -> bool:
-        """Return whether a failure mode was in the baseline too, so that it does not count as new."""
+        """Return whether a failure mode does not count as new: it is in `known` or `told_today` of the baseline."""
         return self.baseline is not None and code in (*self.baseline.known, *self.baseline.told_today)

@@ -67,7 +67,10 @@ def shown(value: object, places: Home) -> str | None:
 
 
 def named(items: Iterable[object]) -> Iterator[tuple[str, object]]:
-    """Yield each item of a list with its name. Items with the same name are numbered."""
+    """Yield (name, item) for each item of a list.
+
+    The second item with the name "torch" is "torch#2"; an item without a name is "item".
+    """
     seen: dict[str, int] = {}
     for item in items:
         key = next((str(getattr(item, name)) for name in _KEYS if hasattr(item, name)), "item")
@@ -76,7 +79,11 @@ def named(items: Iterable[object]) -> Iterator[tuple[str, object]]:
 
 
 def by_name(facts: Facts, path: str) -> str:
-    """Return `packages.distributions.torch.version` for `packages.distributions.3.version`."""
+    """Return the path of a fact with the names of list items in the place of their numbers.
+
+    Example: `packages.distributions.torch.version` for `packages.distributions.3.version`. An item that is no record is
+    left out, with all that follows it.
+    """
     value: object = facts
     made = []
     for part in path.split("."):

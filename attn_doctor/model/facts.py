@@ -211,7 +211,7 @@ class Facts(Record, frozen=True, kw_only=True):
 def walk(value: object, path: str = "") -> Iterator[tuple[str, object]]:
     """Yield each value of a record with its dotted path, "graphics.gpus.0.name". Items of a tuple are numbered from 0.
 
-    A value is a leaf (a text, a number, None) or an Unknown.
+    A value is a leaf (a text, a number, None, a dict) or an Unknown. `path`: stands in front of each path.
     """
     if isinstance(value, Record):
         for name in value.__struct_fields__:
@@ -237,7 +237,10 @@ def paths_of_unknown(facts: Facts) -> dict[int, list[str]]:
 
 
 def lookup(facts: Facts, path: str) -> object:
-    """Return the value at a dotted path, "torch.version". Raises LookupError if facts have no such path."""
+    """Return the value at a dotted path, "torch.version"; if a part of the path is Unknown, this Unknown.
+
+    Raises LookupError if facts have no such path.
+    """
     value: object = facts
     for part in path.split("."):
         if isinstance(value, tuple) and (index := index_in(value, part)) is not None:

@@ -80,7 +80,8 @@ def show(value: object) -> str:
 def fact(facts: Facts, path: str, text: str | None = None) -> Evidence:
     """Return evidence that names a fact by its dotted path, "torch.version".
 
-    Raises LookupError if facts have no such path.
+    `text`: what a reader sees; None: path and value, "torch.version = 2.8.0". Raises LookupError if facts have no such
+    path.
     """
     value = lookup(facts, path)
     return Evidence(kind="fact", path=path, text=text or f"{path} = {show(value)}")

@@ -32,9 +32,9 @@ def text(given: str) -> str:
 
 
 def raw(shown: str) -> str:
-    """Return the original name of a file, from which `text` made this one in this process.
+    """Return the original text from which `text` made this one in this process; the same text if it did not make it.
 
-    Needed to open or start the file.
+    A file can be opened or started only by its original name.
     """
     return _raw.get(shown, shown)
 

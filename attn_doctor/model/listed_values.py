@@ -18,7 +18,11 @@ _EVERY = "[...]"  # the word with which msgspec names any item of a mapping
 
 
 def decode(data: bytes, kind: type[T]) -> T:
-    """Return the record that JSON holds. Raises msgspec.ValidationError if the JSON does not fit the record."""
+    """Return the record that JSON holds.
+
+    A value that is not on the list of its field becomes Unknown, if the field may be unknown. Raises
+    msgspec.ValidationError if the JSON does not fit the record otherwise.
+    """
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError:
@@ -28,7 +32,8 @@ def decode(data: bytes, kind: type[T]) -> T:
 def convert(plain: Any, kind: type[T]) -> T:
     """Return the record that plain data (dicts, lists, texts) holds. Changes `plain`.
 
-    Raises msgspec.ValidationError if the data does not fit the record.
+    A value that is not on the list of its field becomes Unknown, if the field may be unknown. Raises
+    msgspec.ValidationError if the data does not fit the record otherwise.
     """
     first: dict[str, msgspec.ValidationError] = {}  # path of a field -> why its value was refused
     while True:

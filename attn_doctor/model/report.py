@@ -44,7 +44,7 @@ Seen = Literal["torch imported", "ultralytics imported", "flash-attn imported", 
 
 
 class LogExcerpt(Record, frozen=True, kw_only=True):
-    """Hold the last lines of a log that the user gave, beginning with its last traceback or error."""
+    """Hold the lines of a log around its last error: the traceback, and a few lines before and after it."""
 
     file: str
     lines: tuple[str, ...]

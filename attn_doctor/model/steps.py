@@ -146,7 +146,10 @@ Step = Union[Install, Uninstall, AddPip, Remove, SetVariable, Run, RunByHand]  #
 
 
 def bare(step: Step) -> Step:
-    """Return the step without the command line that was rendered for an installer. The argv of a `Run` stays."""
+    """Return the step without the command line that was rendered for an installer.
+
+    The argv of a `Run` or `RunByHand` stays.
+    """
     return step if isinstance(step, Run | RunByHand | SetVariable) else msgspec.structs.replace(step, argv=())
 
 
@@ -160,7 +163,11 @@ def action(step: Step) -> Step:
 
 
 def moved(step: Step, word: Callable[[str], str]) -> Step:
-    """Return the step with `word` applied to each of its paths, to each word of its command, and to the value of its variable."""
+    """Return a removal, a command or a variable with `word` applied to its paths, its words or its value.
+
+    Example: `word` replaces the folder of an environment by the folder of its copy. Steps of other kinds, such as
+    `Install`, are returned unchanged.
+    """
     if isinstance(step, Remove):
         return msgspec.structs.replace(step, paths=tuple(map(word, step.paths)))
     if isinstance(step, Run | RunByHand):

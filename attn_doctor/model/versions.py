@@ -43,7 +43,10 @@ def before_release(text: str) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def pair(text: str) -> Pair | None:
-    """Return major and minor of a version: (2, 15) for "2.15.0+cu132", (13, 0) for "13". None if there is no number."""
+    """Return major and minor of a version: (2, 15) for "2.15.0+cu132", (13, 0) for "13".
+
+    None if the text does not begin with a number.
+    """
     version = parse(text)
     return (version.major, version.minor) if version else None
 
@@ -97,9 +100,10 @@ def flash_build(text: str | None) -> FlashBuild | None:
 
 
 def at_least(version: str, floor: str) -> bool:
-    """Return whether a version is `floor` or newer. Only major and minor count: "2.8.1" and "2.8" are equal.
+    """Return whether a version is `floor` or newer.
 
-    False if a text has no two numbers.
+    Only major and minor count: "2.8.1" and "2.8" are equal, and "13" and "13.0". False if one of the texts is no
+    version.
     """
     have, need = pair(version), pair(floor)
     return have is not None and need is not None and have >= need

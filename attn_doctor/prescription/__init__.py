@@ -1,1 +1,1 @@
-"""Replace the attention in the user's own process by a faster one."""
+"""Replace the attention in the user's own program by a faster one, and make the other changes of `trial --tune`."""

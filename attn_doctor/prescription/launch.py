@@ -1,8 +1,8 @@
-"""Make the environment variables with which a program uses the prescription. Then `attn-doctor run` becomes that program.
+"""Make the environment variables with which a program that `attn-doctor run` starts uses another attention.
 
-This process is replaced by the program, so the exit code is the program's, and signals reach the program. Only variables change:
-PYTHONPATH gets a folder whose sitecustomize exchanges the attention when the program imports ultralytics (target/startup). No
-file is written.
+A prescription can also name the cores that the program may use. PYTHONPATH gets a folder whose sitecustomize exchanges
+the attention when the program imports ultralytics (target/startup). No file is written, and nothing is started here:
+`cli.launch` runs the program beside attn-doctor, to explain its failure, or with --no-capture becomes the program.
 """
 
 from __future__ import annotations

@@ -56,7 +56,11 @@ class Prescribed:
 
 
 def attention_of(prescription: Mapping[str, Any], without: Iterable[str] = ()) -> str:
-    """Return the name of the backend to request; "auto" if training and predicting have different backends."""
+    """Return the name of the backend to request; "auto" if training and predicting have different backends.
+
+    `without`: names of changes to leave out. With "attention" among them, the result is the installed attention
+    ("eager").
+    """
     if "attention" in without:
         return AS_INSTALLED
     named = {prescription[what].get("attention", AS_INSTALLED) for what in (TRAINING, PREDICTING)}
@@ -73,9 +77,10 @@ def apply(
 ) -> Prescribed:
     """Apply a prescription in this process until `restore`; by default the newest one of `trial --tune`.
 
-    A running process cannot make every change: its allocator, its cores and the arguments of ultralytics stay. `left_out` of the
-    result lists these changes with reasons. In a model of another structure only the attention is changed, after a check of the
-    numbers for that model. `without`: names of changes to leave out.
+    A running process cannot make every change: its allocator, its cores and the arguments of ultralytics stay.
+    `left_out` of the result lists these changes with reasons. In a model of another structure only the attention is
+    changed, after a check of the numbers for that model. `path`: the file of the prescription. `without`: names of
+    changes to leave out. `device`, `now`, `say`: as for `prescribe`.
 
     Raises `prescription_file.Refused` for a prescription of another machine or torch, and the errors of `prescribe`.
     """

@@ -48,7 +48,10 @@ class Case(NamedTuple):
     wide: int  # width of value
 
     def call(self) -> Call:
-        """Return random query, key and value in the memory layout of the exchange: the three of one token are side by side."""
+        """Return random query, key and value, and the scale 1/√(width of the query).
+
+        They have the memory layout of the exchange: the three of one token are side by side.
+        """
         generator = torch.Generator(self.device).manual_seed(self.tokens)
         shape = (self.batch, self.tokens, self.heads, 2 * self.narrow + self.wide)
         packed = torch.randn(shape, generator=generator, device=self.device).to(self.dtype).transpose(1, 2)
@@ -68,7 +71,8 @@ def prove(name: str, kernel: Any, case: Case) -> None:
 
     Raises NotProven if they differ too much, or if the kernel does not run.
 
-    If the memory is too small for the whole batch, a single image is compared.
+    If the memory is too small for the whole batch, a single image is compared. If it is too small for that too, the
+    error is raised (see `no_memory`).
     """
     try:
         _prove(name, kernel, case)
@@ -124,7 +128,10 @@ def _prove(name: str, kernel: Any, case: Case) -> None:
 
 
 def run(kernel: Any, call: Call, cotangent: Any, *, gradients: bool) -> Sequence[Any]:
-    """Run one call and, if gradients are requested, its backward pass; return the output and the gradients."""
+    """Run one call and, if gradients are requested, its backward pass; return the output and the gradients.
+
+    `cotangent`: the gradient of the output, with which the backward pass begins.
+    """
     if gradients:
         return passes(kernel, call, cotangent)
     with torch.no_grad():

@@ -84,9 +84,10 @@ def alone(works: Mapping[str, Any], case: Case) -> dict[str, Callable[[], Any]]:
 def quickest(works: Mapping[str, Any], case: Case, layer: Any = None, x: Any = None) -> tuple[str, bool]:
     """Return (name of the fastest backend, whether it leads clearly: every other one needs more than 1.3 times its time).
 
-    `works`: name of a backend -> its kernel, the preferred one first; the kernel None is the installed attention. The runs
-    alternate, and the minimum of each backend counts, because a disturbance can only add time. A kernel for which the memory is
-    too small is left out.
+    `works`: name of a backend -> its kernel, the preferred one first; the kernel None is the installed attention. The
+    runs alternate, and the minimum of each backend counts, because a disturbance can only add time. Unless it is the
+    first, an earlier backend is replaced only by one that is at least 1.02 times as fast. A kernel for which the memory
+    is too small is left out.
     """
     passes = (in_layer(works, case, layer, x) if layer is not None else None) or alone(works, case)
     clock = _clock(case)

@@ -83,7 +83,10 @@ class StoredProofs:
         return name if same else None
 
     def store(self, asked: str, case: Case, backend: str) -> None:
-        """Store that this backend was chosen for this case. `asked`: the requested backend, such as "auto"."""
+        """Store that this backend was chosen for this case. `asked`: the requested backend, such as "auto".
+
+        Does nothing if there is no folder for results, or if the backend does not run.
+        """
         entries = self._read()
         if self._file is None or not _is_ours(backend):
             return

@@ -26,7 +26,7 @@ _DEEPEST = 100  # ruamel.yaml takes ten seconds for 3,000 open brackets, and the
 
 
 def parse(text: str, file: str) -> dict[str, Any] | None:
-    """Return the document; None if the text is no environment.yml.
+    """Return the YAML document of an environment.yml; None if the text has no list `dependencies`.
 
     Raises NotExamined, with the line, if it is not YAML.
     """
@@ -57,7 +57,10 @@ def _depth(text: str) -> int:
 
 
 def read(document: dict[str, Any], file: str) -> ProjectFile:
-    """Read conda's dependencies, and the list of pip's packages among them."""
+    """Return the record of an environment.yml: conda's dependencies, and the list of pip's packages among them.
+
+    `document`: what `parse` returned. `file`: the name of the file.
+    """
     wishes, flavour = [], None
     for item, line in _items(document["dependencies"]):
         if isinstance(item, str) and (wish := _wish(item, line)):

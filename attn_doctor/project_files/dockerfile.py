@@ -68,7 +68,8 @@ class _Stage(NamedTuple):
 def read(text: str, file: str) -> ProjectFile | None:
     """Return the record of a Dockerfile; None if the file has no FROM.
 
-    It is about the last stage that installs packages, together with the stages that this one is built on.
+    It is about the last stage that installs packages (if none does: the last stage), together with the stages that it
+    is built on.
     """
     variables: dict[str, str] = {}
     stages = list(_stages(text, variables))

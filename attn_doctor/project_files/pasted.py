@@ -22,7 +22,10 @@ class Parts(NamedTuple):
 
 
 def apart(text: str) -> Parts | None:
-    """Return the two parts of a text; None if no line below its first one is a typed command."""
+    """Return the two parts of a text, divided at the first typed command below its first line.
+
+    None if there is no such command, or if the text has more than a million characters.
+    """
     if len(text) > _MOST:
         return None
     lines = text.splitlines()

@@ -24,7 +24,8 @@ _WITH_VALUE = {
 def wish_of(text: str, line: int) -> Wish | None:
     """Return the package that a requirement requests; None for any other text, and for a requirement whose marker is for macOS alone.
 
-    The text can also be the file name or the address of a wheel. `line`: its number in the file, from 1.
+    The text can also be the file name or the address of a wheel, or a folder of the project with the sources of a known
+    package ("submodules/simple-knn"). `line`: its number in the file, from 1.
     """
     bare = text.strip()
     address = bare.partition(" @ ")[2].strip() or bare

@@ -23,7 +23,7 @@ else:
 
 
 def parse(text: str, file: str) -> dict[str, Any]:
-    """Return the document. Raises NotExamined, with the place of the error, if the text is not TOML.
+    """Return the document of a TOML file. Raises NotExamined, with the place of the error, if the text is not TOML.
 
     Of a lock file from which lines were cut, the packages are read one by one.
     """

@@ -15,7 +15,7 @@ UBUNTU = "http://archive.ubuntu.com/ubuntu"
 
 
 def without(bench: Bench, made: of.Without) -> None:
-    """Build a PATH without these programs.
+    """Set a PATH for the run on which the programs of the recipe (`made.programs`) are missing.
 
     A folder that contains one of them is replaced by a folder of links to all its other entries.
     """
@@ -34,7 +34,10 @@ def without(bench: Bench, made: of.Without) -> None:
 
 
 def hidden(bench: Bench, made: of.Hidden) -> None:
-    """Hide the files that a recipe names. If there are no such files, nothing is done, and no namespace is needed."""
+    """Hide files of a folder from the command of the recipe: those whose names match `made.names`.
+
+    If there are no such files, nothing is done, and no namespace is needed.
+    """
     folder = Path(bench.filled(made.folder)).resolve()  # /lib64 can be a link to /usr/lib64: hide that folder once
     entry = [str(folder), made.names]
     if entry not in bench.conditions.get("hidden", ()) and any(folder.glob(made.names)):
@@ -42,9 +45,9 @@ def hidden(bench: Bench, made: of.Hidden) -> None:
 
 
 def disk(bench: Bench, made: of.SmallDisk) -> None:
-    """Put a small disk in memory in the place of a folder.
+    """Put a small disk in memory in the place of a folder, as long as the command of the recipe runs.
 
-    Like the next functions, this acts when the command of the recipe is run.
+    It is only noted here, and set up when the command starts.
     """
     path = bench.path(made.path)
     path.mkdir(parents=True, exist_ok=True)
@@ -52,17 +55,17 @@ def disk(bench: Bench, made: of.SmallDisk) -> None:
 
 
 def read_only(bench: Bench, made: of.ReadOnly) -> None:
-    """Make a folder read-only."""
+    """Make a folder read-only as long as the command of the recipe runs."""
     bench.conditions.setdefault("read_only", []).append(str(bench.path(made.path)))
 
 
 def memory(bench: Bench, made: of.Memory) -> None:
-    """Limit the memory of the command."""
+    """Limit the memory of the command of the recipe to `made.megabytes` MiB."""
     bench.conditions["memory"] = made.megabytes << 20
 
 
 def network(bench: Bench, made: of.Network) -> None:
-    """Take the network away, or put a stand-in server in the place of its hosts.
+    """Take the network away from the command of the recipe, or put a stand-in server in the place of its hosts.
 
     Raises CannotReproduce if no certificate can be made.
     """

@@ -57,7 +57,10 @@ def namespaces_refused(*, network: bool = False) -> str | None:
 
 
 def run_environ(environ: Mapping[str, str], folder: Path, programs: Path) -> dict[str, str]:
-    """Return the variables of a run: those of the user, with every cache in `folder`, and without variables that change the result."""
+    """Return the variables of a run: those of the user, with caches in `folder`, without those that change the result.
+
+    `programs`: the folder that comes first on PATH.
+    """
     kept = {name: value for name, value in environ.items() if not _FOREIGN.match(name)}
     caches = "TORCH_EXTENSIONS_DIR TORCHINDUCTOR_CACHE_DIR TRITON_CACHE_DIR CUDA_CACHE_PATH HF_HOME MPLCONFIGDIR YOLO_CONFIG_DIR"
     return {

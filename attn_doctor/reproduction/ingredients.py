@@ -80,7 +80,7 @@ class Bench:
     def prepare(self, what: str, argv: Sequence[str], **more: str) -> bytes:
         """Run a step of the preparation, without the conditions of the recipe, and return its output.
 
-        Raises CannotReproduce if it fails.
+        `more`: variables. Raises CannotReproduce, with `what` and the tool's own error, if it fails.
         """
         ended = self.throwaway.run(argv, self.environ(more), PREPARING)
         if ended.returncode != 0:
@@ -90,7 +90,7 @@ class Bench:
     def run(self, command: Sequence[str], deadline: float) -> tuple[Ended, bytes]:
         """Run a command of the recipe under its conditions, and return its end and its log.
 
-        Raises CannotReproduce if it cannot be started.
+        `deadline`: seconds. Raises CannotReproduce if it cannot be started.
         """
         argv = [self.filled(word) for word in command]
         staged = argv
@@ -135,14 +135,14 @@ class Bench:
         self.words["site"] = str(self.site)
 
     def install(self, wanted: Sequence[str], options: Sequence[str] = ()) -> None:
-        """Install requirements with pip. Raises CannotReproduce if that fails."""
+        """Install requirements with pip. `options`: of `pip install`. Raises CannotReproduce if that fails."""
         requirements = [self.filled(requirement) for requirement in wanted]
         self.say(f"installing {', '.join(requirements)} into it")
         command = [str(self.python), "-m", "pip", "install", "-q", *map(self.filled, options), *requirements]
         self.prepare(f"{', '.join(requirements)} cannot be installed", command)
 
     def torch(self, made: of.Torch, borrowed: target_torch.BorrowedTorch | None) -> None:
-        """Put torch into the environment: links to the target's torch, or an installed torch."""
+        """Put torch into the environment: links to the target's torch (`borrowed`); if it is None, pip installs one."""
         if borrowed:
             self.say(f"using torch {borrowed.version} of {self.lender.python}, which is not changed")
             place = self.folder / "torch"
@@ -214,7 +214,7 @@ class Bench:
             place.chmod(0o755)
 
     def path(self, text: str) -> Path:
-        """Return a path of a recipe; a relative one is inside the folder."""
+        """Return a path of a recipe, with its {words} replaced; a relative one is inside the throw-away folder."""
         return self.folder / self.filled(text)
 
     def write(self, place: Path, text: str) -> Path:

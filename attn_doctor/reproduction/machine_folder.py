@@ -19,7 +19,10 @@ _HEADERS = (
 
 
 class Machine:
-    """Build a machine, which is empty at first. Probes read its files below `root`, and `environ` as its environment variables."""
+    """Build a simulated machine in a folder, which is empty at first.
+
+    Probes read its files below `root`, and its variables in `environ`.
+    """
 
     def __init__(self, root: Path, machine: str = "x86_64") -> None:
         self.root = root
@@ -153,7 +156,7 @@ class Machine:
             )
 
     def tools(self, **versions: str) -> None:
-        """Write programs in /usr/bin that answer --version with a text."""
+        """Write programs in /usr/bin that print a text: `tools(gcc="gcc 12.3", g_plus_plus="g++ 12")` for gcc and g++."""
         for name, text in versions.items():
             self.script(f"/usr/bin/{name.replace('_plus', '+')}", f"echo '{text}'\n")
 

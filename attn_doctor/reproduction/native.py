@@ -58,7 +58,10 @@ def _name(symbol: str) -> str:
 
 
 def argv(gcc: str, source: Path, to: Path, needs: Sequence[Path] = (), script: Path | None = None) -> list[str]:
-    """Return the command that compiles a C source into a shared object."""
+    """Return the command that compiles a C source into a shared object.
+
+    `needs`: libraries to link. `script`: a linker version script.
+    """
     command = [gcc, "-shared", "-fPIC", "-O0", "-w", f"-Wl,-soname,{to.name}", "-o", str(to), str(source)]
     if script:
         command.append(f"-Wl,--version-script={script}")

@@ -137,7 +137,10 @@ def simulated_machine(slug: str) -> bytes | None:
 
 
 def needs_pip(recipe: Recipe, made: ReproductionPlan, torch: str | None) -> bool:
-    """Return whether the environment needs pip: to install into it, or for a command of the recipe."""
+    """Return whether the environment needs pip: to install into it, or for a command of the recipe.
+
+    `torch`: as for `plan`.
+    """
     commands = any("pip" in word for argv in recipe.run for word in argv)
     return commands or any(_costs(i, made, torch) for i in recipe.of if not isinstance(i, of.Apt))
 

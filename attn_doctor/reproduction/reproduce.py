@@ -97,7 +97,10 @@ def _run(plan: ReproductionPlan, throwaway: Throwaway, say: Say, torch: str | No
 
 
 def prepare(bench: Bench, made: of.Ingredient, plan: ReproductionPlan, torch: str | None) -> None:
-    """Prepare one ingredient of a recipe. Raises CannotReproduce if that fails."""
+    """Prepare one ingredient (`made`) of a recipe on the bench.
+
+    `torch`: as for `plan`. Raises CannotReproduce if that fails.
+    """
     match made:
         case of.Torch():
             borrowed = None if torch else plan.borrowed(made)

@@ -108,7 +108,10 @@ def _torch(
 
 
 def lay_out(torch: BorrowedTorch, folder: Path, without: tuple[str, ...] = ()) -> None:
-    """Make a folder of links from which this torch and its requirements can be imported, and nothing else."""
+    """Make a folder of links from which this torch and its requirements can be imported, and nothing else.
+
+    `without`: distributions to leave out.
+    """
     folder.mkdir(parents=True)
     for name, paths in torch.entries.items():
         if name in without:

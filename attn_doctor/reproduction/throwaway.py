@@ -1,9 +1,10 @@
 """Make the throw-away folder of one reproduction and run its child processes.
 
-At the end the processes are ended in any case, and the folder is removed unless it is to be kept.
+At the end the processes are ended, and the folder is removed unless it is to be kept.
 
-Each child has a variable with the name of the folder, and the child's own children inherit it. So even a process that has left
-the process group is found and ended. If attn-doctor itself was killed, its next run removes the old folder.
+Each child has a variable with the name of the folder, and the child's own children inherit it. So on Linux even a
+process that has left the process group is found and ended. If attn-doctor itself was killed, the next reproduction
+removes the old folder on Linux and macOS; on Windows it stays.
 """
 
 from __future__ import annotations
@@ -69,7 +70,10 @@ class Throwaway:
             self._lock.close()
 
     def program(self, name: str, as_name: str | None = None) -> Path:
-        """Write a program of this package (programs/<name>) into the folder and return its path."""
+        """Write a program of this package (programs/<name>) into the folder and return its path.
+
+        `as_name`: the name that it gets there; None: its own.
+        """
         place = self.folder / "programs" / (as_name or name)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes((resources.files("attn_doctor.reproduction") / "programs" / name).read_bytes())
@@ -78,7 +82,7 @@ class Throwaway:
     def run(self, argv: Sequence[str], environ: Mapping[str, str], deadline: float, cwd: Path | None = None) -> Ended:
         """Run a command to its end or its deadline (in seconds). Returns both output streams, interleaved.
 
-        Raises OSError if it cannot be started.
+        `cwd`: None: the throw-away folder. Raises OSError if it cannot be started.
         """
         with tempfile.TemporaryFile(dir=self.folder) as output:
             process = subprocess.Popen(
@@ -130,7 +134,10 @@ def sweep(folder: Path | None = None) -> list[Path]:
 
 
 def end_all_of(folder: Path) -> None:
-    """End every process that was started in this reproduction, also outside its process group. Linux only."""
+    """End every process that was started by the reproduction with this folder, also outside its process group.
+
+    Linux only.
+    """
     for _ in range(3):  # a process that is being started may escape the first search
         if not processes.end_marked(MARK, str(folder)):
             return

@@ -175,10 +175,12 @@ def _judged(pairs: _Pairs, all_rows: Sequence[_Pairs], level: float) -> Comparis
 
 
 def seeds_needed(found: Paired, margin: float, level: float) -> tuple[int | None, tuple[int, int | None] | None]:
-    """Return (about how many seeds would decide, range of that number), for a probability of 80 %. A number above 10,000 is None.
-    If the mean is within the margin, so many seeds would show equivalence, provided that there is no difference. Otherwise so
-    many would find a difference as large as the margin. The number is computed from the observed spread; the range from the ends
-    of the 80 % interval of the spread. That interval is wide for few seeds: with three seeds, from two thirds of the observed
+    """Return (about how many seeds would decide, range of that number), for a probability of 80 %.
+
+    A number above 10,000 is None. `margin`: on the scale of `found`. `level`: of each test. If the mean is within the
+    margin, so many seeds would show equivalence, provided that there is no difference. Otherwise so many would find a
+    difference as large as the margin. The number is computed from the observed spread; the range from the ends of the
+    80 % interval of the spread. That interval is wide for few seeds: with three seeds, from two thirds of the observed
     spread to three times as much.
     """
     within = abs(found.mean) < margin

@@ -46,14 +46,17 @@ class Places(Protocol):
     """Define where cells are trained: on this machine, or on a cluster."""
 
     def train(self, orders: Sequence[Order], take: Callable[[Event], object], show: Callable[[Alive], object]) -> None:
-        """Train all cells. When the time budget ends, the other cells stay untrained."""
+        """Train the cell of each order. When the time budget ends, the other cells stay untrained.
+
+        `take` gets each event, `show` the progress of a training.
+        """
 
 
 def conduct(design: Design, looked: Looked, wanted: Wanted, shown: Shown, places: Places | None = None) -> Study:
     """Begin a study, or continue it, until every cell has ended or the time budget is over. Return its state then.
 
     `looked`: what `looking.look` returned. `places`: where to train; None: on this machine. Raises Refused if the folder has another
-    study, has a study that is running, or cannot be written.
+    study, has a study that is running (Windows: not checked), or cannot be written.
     """
     until = None if wanted.budget is None else time.monotonic() + wanted.budget
     journal = Journal(wanted.folder)

@@ -22,7 +22,10 @@ _WORDS = {"versions": "version", "hashes": "content"}
 
 
 class Journal:
-    """Hold the journal of a study's folder open for writing. No other process can open it for writing at the same time."""
+    """Hold the journal of a study's folder open for writing.
+
+    Linux and macOS: no other process can open it so at the same time. Windows: this is not checked.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Make the folder if it does not exist, lock it, and read its journal. Raises Refused if that is not possible."""

@@ -91,7 +91,10 @@ def _works(python: str, folder: str, options: List[str]) -> str:
 
 
 def main(arguments: List[str]) -> int:
-    """Replace this process by a Python that runs the module `node`. Returns only if no Python on this machine can run it."""
+    """Replace this process by a Python that runs the module `node`. `arguments`: see the text of this module.
+
+    Returns 3, after an answer "refused", if no Python on this machine can run it.
+    """
     word, target = arguments[0], arguments[3]
     with open(sys.argv[0], "rb") as file:
         data = file.read()

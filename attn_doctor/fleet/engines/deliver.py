@@ -68,7 +68,10 @@ def arguments(word: str, asked: Asked, target: str, *, hold: bool) -> list[str]:
 
 
 def read(node: Node, word: str, output: str) -> NodeAnswer | None:
-    """Return the answer between the two lines that contain the word. None: there is no complete answer."""
+    """Return the answer of a node in its output: the text between the two lines that contain `word`.
+
+    None: there is no complete answer. An answer that cannot be unpacked becomes "unreadable".
+    """
     found = re.search(
         rf"^attn-doctor-answer {word} begin$(.*?)^attn-doctor-answer {word} end$", output, re.MULTILINE | re.DOTALL
     )
@@ -183,7 +186,10 @@ def last_words(chatter: str) -> str:
 
 
 def known(asked: Asked, names: Sequence[str], scheduler: str) -> Iterator[NodeAnswer]:
-    """Yield an answer for every requested node that the scheduler does not have."""
+    """Yield an answer "refused" for every requested node that the scheduler does not have.
+
+    `names`: the nodes that it has. `scheduler`: its name in a sentence, "Slurm".
+    """
     for name in asked.nodes:
         if name not in names:
             yield NodeAnswer(node=Node(name=name), end="refused", said=f"{scheduler} has no node of this name")

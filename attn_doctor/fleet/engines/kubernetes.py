@@ -105,6 +105,7 @@ def _nodes(listed: Any) -> Iterator[tuple[Node, str, int]]:
 def answers(where: str, asked: Asked, say: Callable[[str], None]) -> Iterator[NodeAnswer]:
     """Yield the answer of each pod of the manifest, as soon as the pod has ended.
 
+    A pod that has not ended at the deadline, and a node without a pod, have an answer too: what is known of them.
     Raises NotExamined if kubectl is missing or does not answer, Refused if no pod of a manifest is in the namespace.
     """
     place = _where(where)

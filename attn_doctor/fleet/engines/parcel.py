@@ -33,7 +33,10 @@ def wheels_folder() -> Path:
 
 
 def how_to_add(version: str = "3.12", system: str = "manylinux2014_x86_64") -> str:
-    """Return the command that puts the msgspec for another Python into `wheels_folder()`."""
+    """Return the command that puts the msgspec for another Python into `wheels_folder()`.
+
+    `system`: the platform of the wheel.
+    """
     pip = (sys.executable, "-m", "pip") if importlib.util.find_spec("pip") else ("uvx", "pip")
     wanted = ("--no-deps", "--only-binary=:all:", "--python-version", version, "--platform", system)
     place = ("--dest", str(wheels_folder()), f"msgspec=={importlib.metadata.version('msgspec')}")

@@ -68,7 +68,7 @@ class Cursor(ABC):
         return self.source[self.at : self.at + length]
 
     def next(self, length: int = 1) -> str:
-        """Read so many characters. Raises Unreadable if the name ends before."""
+        """Read `length` characters, and return them. Raises Unreadable if the name ends before."""
         taken = self.peek(length)
         if len(taken) < length:
             raise Unreadable(taken)

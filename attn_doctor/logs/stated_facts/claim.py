@@ -8,7 +8,11 @@ from attn_doctor.model.stated_facts import How, Place
 
 
 class Claim(NamedTuple):
-    """Hold one fact from one line of a log."""
+    """Hold one fact from one line of a log.
+
+    `fact`: the field of StatedFacts that it is for; "gpu" for `gpus`. `weight`: of several equally sure claims, the one
+    with the greatest weight counts. `doing`: for a package, the action that failed ("building").
+    """
 
     fact: str
     value: str

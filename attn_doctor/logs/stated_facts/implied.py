@@ -34,9 +34,11 @@ def of_lines(log: Log) -> Iterator[Claim]:
 
 
 def of_image(log: Log, claims: Sequence[Claim]) -> Iterator[Claim]:
-    """Yield the facts of a program in a Docker image "python", if the log shows no typed command.
+    """Yield the facts of a container that was made from a Docker image "python": Linux, Docker, Debian, a Dockerfile.
 
-    Changes must then be made in the Dockerfile.
+    Yields nothing if the log does not show such an image (see `programs.app_of_an_image`), or shows a typed command.
+    `claims`: what the lines of the log state. Nobody types commands in such a container: changes must be made in its
+    Dockerfile.
     """
     found = programs.app_of_an_image(log.end)
     if found is None or any(c.fact in ("command", "shell") for c in claims):

@@ -43,7 +43,7 @@ class PackageList(NamedTuple):
 
 
 def package_lists(lines: Sequence[Line], file: str) -> Iterator[PackageList]:
-    """Yield each list in these lines."""
+    """Yield each list of packages in these lines. `lines`: (number, text). `file`: the name of the log, for `Place`."""
     at = 0
     while at < len(lines):
         text = lines[at][1].strip()

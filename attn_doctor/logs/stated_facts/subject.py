@@ -17,7 +17,11 @@ _DLL = "DLL load failed while importing"
 
 
 def subject_of(claims: Sequence[Claim], error: int, good: int) -> dict[str, Stated[Any]]:
-    """Return the package that failed, and the action that failed ("building", "importing", ...); empty if no line names a package."""
+    """Return the package that failed ("package"), and its action that failed ("doing": "building"); empty if none is named.
+
+    `claims`: those about packages, in the order of their lines. `error`: the line of the error. `good`: the line of the
+    last success before it, 0: none; claims up to this line do not count.
+    """
     open_ = [c for c in claims if c.place.line > good]
     failed = [c for c in open_ if c.weight == FAILED]
     others = _of_packages([c for c in open_ if c.place.line <= error])

@@ -67,7 +67,10 @@ class _Asked(NamedTuple):
 
 
 def answers(lines: Sequence[Line], file: str) -> Iterator[Answer]:
-    """Yield the facts of the answers in these lines."""
+    """Yield each fact that Python printed as the answer to a typed expression.
+
+    `lines`: (number, text). `file`: the name of the log.
+    """
     waiting: list[_Asked] = []
     for number, text in lines:
         code, prompt = _code(text)

@@ -60,7 +60,10 @@ def enter(*, network: bool) -> None:
 
 
 def hide(folder: str, pattern: str, spare: str) -> None:
-    """Replace a folder by a copy in memory, without the entries that match this pattern."""
+    """Replace a folder by one in memory with the same entries, without those that match this pattern.
+
+    `spare`: a folder in which a mount point can be made. Raises OSError if the folder has too many entries.
+    """
     names = os.listdir(folder)
     if not fnmatch.filter(names, pattern):
         return
