@@ -39,6 +39,7 @@ AllowUsers §u§ builder2
 §u§ ALL=(ALL) NOPASSWD: ALL
 useradd -m -s /bin/bash §u§
 usermod -aG docker §u§
+su - §u§ -c 'python x.py'
 chown -R §u§:ml /data/coco
   41 1007 §u§ seat0 tty2
 loginctl enable-linger §u§
@@ -120,6 +121,72 @@ Enter-PSSession -ComputerName §H§
 full address:s:§H§:3389\nusername:s:§u§
 DefaultUserName    REG_SZ    §u§
 d-i passwd/user-fullname string §F§
+§u§@§H§:~/yolo$ python train.py
+[§u§@§H§ yolo]$ python train.py
+(base) §u§@§H§ yolo % python train.py
+§u§@§H§ ~/yolo> python train.py
+root@§H§:/srv# nvidia-smi
+§u§@§H§\n------------
+$ hostname\n§H§
+$ whoami\n§u§
+> whoami\ncorp\§u§
+$ echo $USER\n§u§
+$ ls /home\n§u§
+§u§ pts/0 2026-11-30 10:00 (10.1.2.3)
+§u§   pts/0    10.1.2.3   10:00   2.00s  0.10s  0.01s w
+\t8812.pts-0.§H§\t(Detached)
+New '§H§:1 (§u§)' desktop is §H§:1
+100.101.102.103  §H§   §u§@  linux  active
+§H§ (10.1.2.3) at 3c:ec:ef:12:ab:9d [ether] on eno1
+Nmap scan report for §H§ (10.1.2.3)
+  client-hostname "§H§";
+§H§.lab.example.  300 IN A 10.1.2.3
+subject=CN = §H§.lab.example
+X509v3 Subject Alternative Name: DNS:§H§.lab.example
+hostname '§H§' doesn't match 'x.example'
+host/§H§.lab.example@LAB.EXAMPLE
+§u§@LAB.EXAMPLE: no credentials
+up{instance="§H§:9100"} 1
+<34>1 2026-11-30T10:00:00Z §H§ app 8812 - - x
+Linux 6.8.0-40-generic (§H§) \t11/30/2026 \t_x86_64_\t(64 CPU)
+§H§\n    description: Rack Mount Chassis
+  Host: §H§ Kernel: 6.8.0
+[§H§:08812] MCW rank 0 bound to socket 0[core 0[hwt 0-1]]
+[1764500000.123456] [§H§:8812 :0]  parser.c:2033 UCX INFO x
+[0] MPI startup(): 0       8812     §H§  {0,1,2,3}
+Running on machine: §H§
+Host: §H§, AMD EPYC 7763, 64 cores
+java.net.UnknownHostException: §H§: Name or service not known
+socket.gaierror for host '§H§'
+ipv4:10.1.2.3:50051: Failed to connect to remote host: §H§
+MongoServerSelectionError: getaddrinfo ENOTFOUND §H§
+FATAL:  no pg_hba.conf entry for host "10.1.2.3", user "§u§", database "runs"
+FATAL:  password authentication failed for user "§u§"
+FATAL:  role "§u§" does not exist
+ERROR 1045 (28000): Access denied for user '§u§'@'§H§' (using password: YES)
+ORA-01017 for user §u§
+tree connect failed for user §u§: NT_STATUS_ACCESS_DENIED
+§u§ is not in the sudoers file.
+Got permission denied: user §u§ is not in group docker
+Disk quotas for user §u§ (uid 1007):
+Disk quotas for usr §u§ (uid 1007):
+Block limits for user §u§
+  §u§||1007||  12.10 GiB||  unlimited
+812G\t/export/homes/§u§/runs
+-rw-r--r-- 1 §u§ ml 812 Nov 30 10:00 x.pt
+-rw-r--r-- §u§/ml  812 2026-11-30 10:00 x.pt
+Access: (0644/-rw-r--r--)  Uid: ( 1007/ §u§)   Gid: ( 1007/ ml)
+owner=§u§
+To: §u§@§H§
+8812  train  gpu  §u§  COMPLETED  0:0
+UserId=§u§(1007) GroupId=ml(1007)
+8812 §u§ R 1:02 §H§
+==PROF== Report: /opt/people/§u§/r.ncu-rep
+Generated: /nfs/users/§u§/report1.nsys-rep
+file:///data1/homes/§u§/mlruns/0
+wandb: Run data is saved locally in /nfs/people/§u§/wandb/run-1
+comet.com/§u§/yolo/view
+owner: §u§
 """
 
 SERIALS = r"""
@@ -175,7 +242,7 @@ D:\Profiles\§u§\AppData
 E:\homes\§u§\x.py
 /mnt/d/Users/§u§/x
 /home/§u§/snap/x
-/var/folders/ab/§l20§/T/x
+/var/folders/ab/§l30§/T/x
 /auto/home/§u§/x
 /auto/users/§u§/x
 /afs/lab.example/user/§u§/x

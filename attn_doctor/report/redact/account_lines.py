@@ -104,4 +104,12 @@ FORMS = (
     Form("user", ("iB",), re.compile(rf"(?<!\S)\d{{2,8}} {{1,4}}[CG+]{{1,3}} {{1,4}}(?P<one>{PERSON}) {{1,12}}\d{{1,7}}(?:\.\d{{1,3}})?[MGK]iB")),
     Form("user", ("REG", "DIR", "CHR", "IPv", "unix"), re.compile(rf"(?m)^\S{{1,20}} {{1,12}}\d{{1,8}} {{1,12}}(?:\d{{1,8}} {{1,12}}\S{{1,20}} {{1,12}})?(?P<one>{PERSON}) {{1,12}}(?:cwd|rtd|txt|mem|DEL|\d{{1,5}}[rwu]\w?) {{1,12}}(?:REG|DIR|CHR|unix|IPv[46]|FIFO|sock|a_inode)\b")),
     Form("user", ("/dev/",), re.compile(rf"(?m)^/dev/[\w/-]{{1,40}}: {{1,20}}(?P<one>{PERSON}) {{1,12}}\d{{1,8}} [F.][.\w]{{2,6}} ")),
+    # What was typed at a prompt, and its answer
+    Form("user", ("whoami", "logname", "id -un", "$USER", "%USERNAME%", "ls /home"), re.compile(rf"(?m)^[^\n]{{0,80}}[$#>%] ?(?:whoami|logname|id -un|echo (?:\"?\$USER(?:NAME)?\"?|%USERNAME%|\$env:USERNAME)|ls(?: -1)? /home/?)[ \t\r]*\n(?:{_DOMAIN})?(?P<one>{PERSON})(?=[ \t\r]{{0,20}}(?:$|{PERSON}))")),
+    # Answers of data bases and file systems
+    Form("user", ('user "', 'role "', "user '", "for usr "), re.compile(rf"\b(?:user|role) \"(?P<one>{NO_USER}{PERSON})\"|\bfor user '(?P<two>{NO_USER}{PERSON})'|\bfor usr (?P<three>{PERSON}) \(uid")),
+    Form("user", (" is not in ",), re.compile(rf"\buser (?P<one>{NO_USER}{PERSON}) is not in\b")),
+    Form("user", ("||",), re.compile(rf"(?m)^[ ]{{1,20}}(?P<one>{PERSON})\|\|[ ]{{0,8}}\d{{1,10}}\|\|")),
+    Form("user", ("@ ", "desktop is"), re.compile(rf"(?m)^100(?:\.\d{{1,3}}){{3}}[ \t]{{1,12}}\S{{1,80}}[ \t]{{1,40}}(?P<one>{PERSON})@[ \t]|\bNew '[^'\s]{{1,80}}:\d{{1,3}} \((?P<two>{PERSON})\)'")),
+    Form("user", ("COMPLETED", "FAILED", "RUNNING", "TIMEOUT", "CANCELLED", "OUT_OF_ME", " R ", " PD "), re.compile(rf"(?m)^[ ]{{0,20}}\d{{2,10}}(?:[_.]\w{{1,10}})?[ ]{{1,12}}(?:\S{{1,40}}[ ]{{1,20}}){{1,2}}(?P<one>{PERSON})[ ]{{1,20}}(?:COMPLETED|FAILED|RUNNING|TIMEOUT|CANCELLED|OUT_OF_ME\w{{0,5}}|NODE_FAIL)\b|^[ ]{{0,20}}\d{{2,10}} (?P<two>{PERSON}) (?:R|PD|CG) \d")),
 )  # fmt: skip

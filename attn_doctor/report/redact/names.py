@@ -77,11 +77,11 @@ _OF_FILES = (
 _FIRST_LAST = re.compile(rf"[a-z]{{1,20}}\.(?!{_OF_FILES}(?![a-z]))[a-z][a-z-]{{2,24}}")
 # Folders of users below a folder of data, or of any folder: "/srv/src/users/anna/x", "/nfs/group3/people/anna/x", "/opt/people/anna/x"
 _USERS_BELOW = re.compile(
-    rf"(?i)(?<![\w.~:/-])(?P<before>/(?:{_SHARED_FOLDERS}|scratch\d*|export|shared?|cluster|disk\d*|hdd\d?|ssd\d?|nvme\d?|raid\d?|net|pool\d?|tank|archive|volume\d{{1,2}}|nas\d?|cephfs|gluster(?:fs)?|moosefs|weka(?:fs)?|zfs|hpc|cfs|panfs|lfs|auto|opt|usr|local|nobackup)(?:/{_PART}{{1,64}}){{0,4}}/(?:users?|homes?|people|staff|students?|members|personal|scratch|phd|interns?|postdocs?)/|/{_PART}{{1,40}}(?:/{_PART}{{1,40}}){{0,2}}/(?:homes|people|staff|students|members|postdocs|interns)/|/fsx/home-)(?P<name>{_PART}{{1,64}})(?=/)"
+    rf"(?i)(?:(?<![\w.~:/-])|(?<=file://))(?P<before>/(?:{_SHARED_FOLDERS}|scratch\d*|export|shared?|cluster|disk\d*|hdd\d?|ssd\d?|nvme\d?|raid\d?|net|pool\d?|tank|archive|volume\d{{1,2}}|nas\d?|cephfs|gluster(?:fs)?|moosefs|weka(?:fs)?|zfs|hpc|cfs|panfs|lfs|auto|opt|usr|local|nobackup)(?:/{_PART}{{1,64}}){{0,4}}/(?:users?|homes?|people|staff|students?|members|personal|scratch|phd|interns?|postdocs?)/|/{_PART}{{1,40}}(?:/{_PART}{{1,40}}){{0,2}}/(?:homes|people|staff|students|members|postdocs|interns)/|/fsx/home-)(?P<name>{_PART}{{1,64}})(?=/)"
 )
 # Below the folder of a group, only a name in the form of an account: "/gpfs/projects/vision/f.last/x"
 _GROUP_BELOW = re.compile(
-    rf"(?i)(?<![\w.~:/-])(?P<before>/(?:{_SHARED_FOLDERS}|scratch\d*|cluster|n|pscratch|lus)(?:/{_PART}{{1,64}}){{1,3}}/)(?P<name>[a-z]{{1,20}}\.(?!{_OF_FILES}(?![a-z]))[a-z][a-z-]{{2,24}})(?=/)"
+    rf"(?i)(?:(?<![\w.~:/-])|(?<=file://))(?P<before>/(?:{_SHARED_FOLDERS}|scratch\d*|cluster|n|pscratch|lus)(?:/{_PART}{{1,64}}){{1,3}}/)(?P<name>[a-z]{{1,20}}\.(?!{_OF_FILES}(?![a-z]))[a-z][a-z-]{{2,24}})(?=/)"
 )
 # Folders for a session: the address of a bus, a socket of an agent, a cookie of a screen
 _SESSION = re.compile(
@@ -90,7 +90,7 @@ _SESSION = re.compile(
 )
 # Files that a system has for each user
 _OF_ACCOUNTS = re.compile(
-    rf"(?P<before>/var/(?:spool/)?mail/|/var/spool/cron/(?:crontabs/|tabs/)?|/var/lib/systemd/linger/|/var/lib/AccountsService/(?:users|icons)/|/var/lib/sss/\w{{1,20}}/|/var/lib/samba/usershares/|/tmp/runtime-|/run/screen/S-|/run/media/|/private/var/folders/\w{{2}}/|/var/folders/\w{{2}}/|/var/run/screen/S-|/etc/sudoers\.d/(?:\d{{1,3}}-)?)(?P<name>(?!crontabs\b|tabs\b|README|cloud-init){_PART}{{2,64}})"
+    rf"(?P<before>/var/(?:spool/)?mail/|/var/spool/cron/(?:crontabs/|tabs/)?|/var/lib/systemd/linger/|/var/lib/AccountsService/(?:users|icons)/|/var/lib/sss/\w{{1,20}}/|/var/lib/samba/usershares/|/tmp/runtime-|/run/screen/S-|/run/media/|/var/folders/\w{{2}}/(?=\w{{24,40}}/)|/var/run/screen/S-|/etc/sudoers\.d/(?:\d{{1,3}}-)?)(?P<name>(?!crontabs\b|tabs\b|README|cloud-init){_PART}{{2,64}})"
 )
 # A folder for temporary files with a name in the form of an account: "/var/tmp/s_yamada/x", "/tmp/yamada_s/x"
 _ACCOUNT_FOLDER = re.compile(
