@@ -148,6 +148,7 @@ lakectl config --secret §m40§
 gs_secret_access_key = §m40§
 az login --service-principal -u app -p §p§ --tenant t
 X-Goog-Api-Key: §m39§
+CF_API_KEY=§h37§
 https://sqs.eu-west-1.amazonaws.com/812345678901/q?X-Amz-Signature=§h64§
 KafkaClient { org.apache.kafka.common.security.plain.PlainLoginModule required username="trainer" password="§p§"; };
 mosquitto_sub -u trainer -P §p§ -t x
@@ -182,10 +183,108 @@ cache_peer px.lab.example parent 3128 0 login=trainer:§p§
 http.proxy=http://trainer:§p§@px.lab.example:3128
 Password for 'https://trainer@git.lab.example': §p§
 svn co --username trainer --password §p§ https://x
+lab.password = §p§
 :pserver:trainer:§p§@cvs.lab.example:/x
 P4PASSWD=§p§
 oauth_token: §h40§
 tea login add --token §h40§
+Sys.setenv(LAB_TOKEN = "§m24§")
+main.Config{Endpoint:"x", Token:"§m24§", Retries:3}
+{Endpoint:x ApiKey:§m24§ Retries:3}
+#<Client:0x0000 @endpoint="x", @token="§m24§">
+["token"]=>\n  string(24) "§m24§"
+$VAR1 = { 'api_key' => '§m24§' };
+<key>ApiToken</key>\n<string>§m24§</string>
+auth_token: "§m24§"
+Namespace(batch=16, hf_token='§m24§', device='0')
++logger.wandb.api_key=§h40§
+DictConfig({'tracker': {'token': '§m24§'}})
+[src/main.rs:8:5] cfg.token = "§m24§"
+Config { secret_key: "§m24§", region: "x" }
+Config(user=trainer, password=§p§, url=x)
+data class Auth(val token: String = "§m24§")
+auth.token = '§m24§'
+reg add HKCU\Environment /v LAB_TOKEN /t REG_SZ /d §m24§ /f
+    LAB_TOKEN    REG_SZ    §m24§
+spark.hadoop.fs.s3a.secret.key §m40§
+spark-submit --conf spark.hadoop.fs.s3a.secret.key=§m40§ x.py
+<property><name>fs.s3a.secret.key</name><value>§m40§</value></property>
+<name>javax.jdo.option.ConnectionPassword</name>\n<value>§p§</value>
+s3.secret-key: §m40§
+fernet_key = §m43§=
+APP_KEY=base64:§m43§=
+NEXTAUTH_SECRET=§m32§
+proxy_set_header Authorization "Bearer §m40§";
+proxy_set_header Authorization "Basic §m24§==";
+    user trainer insecure-password §p§
+stats auth trainer:§p§
+traefik.http.middlewares.a.basicauth.users=trainer:$$apr1$$ab12cd34$$§m22§
+basic_auth {\n  trainer $2a$14$§m53§\n}
+[client]\nuser=trainer\npassword=§p§
+UID=trainer\nPWD=§p§
+<user username="trainer" password="§p§" roles="manager"/>
+<master>{§m42§=}</master>
+ansible-vault encrypt_string '§p§' --name db
+password => '§p§',
+password '§p§'
+- password: §p§
+"Env": ["PATH=/usr/bin", "LAB_TOKEN=§m24§"]
+      - LAB_TOKEN=§m24§
+- name: LAB_TOKEN\n  value: §m24§
+      LAB_TOKEN:  §m24§
+auth:\n  rootPassword: §p§
++ token = "§m24§"
+db_password = "§p§"
+~ secret_key = "§m40§" -> "§m40§"
+ParameterKey=DbPassword,ParameterValue=§p§
+"adminPassword": {"value": "§p§"}
+config:\n  lab:token: §m24§
+  with:\n    token: §m24§
+##[debug]Evaluating: token => '§m24§'
++ export LAB_TOKEN=§m24§
+++ LAB_TOKEN=§m24§
+trainer  8812  0.0 python x.py --auth-token §m24§
+Environment=LAB_TOKEN=§m24§ MODE=x
+LAB_TOKEN=§m24§\0MODE=x
+  812  export LAB_TOKEN=§m24§
+> X-Auth-Token: §m32§
+> X-Vault-Token: hvs.§m24§
+> PRIVATE-TOKEN: §m20§
+> Ocp-Apim-Subscription-Key: §h32§
+> X-RapidAPI-Key: §m50§
+> X-Figma-Token: §m40§
+> x-amz-security-token: §m80§
+> CF-Access-Client-Secret: §h64§
+> X-Gitlab-Token: §m20§
+> X-Hub-Signature-256: sha256=§h64§
+> apikey: §m32§
+> X-Shopify-Access-Token: §h32§
+GET https://api.example/v1/run?api_key=§m32§&x=1
+https://api.example/hooks/§m32§
+https://x.example/#access_token=§m60§&expires_in=3600
+https://§m24§@git.example/x.git
+https://oauth2:§m24§@git.example/x.git
+https://discord.com/api/webhooks/8123456789012345678/§m68§
+https://lab.webhook.office.com/webhookb2/§UU§@§UU§/IncomingWebhook/§h32§/§UU§
+https://open.feishu.cn/open-apis/bot/v2/hook/§UU§
+https://oapi.dingtalk.com/robot/send?access_token=§h64§
+https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=§UU§
+https://api.day.app/§m22§/done
+curl -d done https://ntfy.sh/lab-§m16§
+https://hc-ping.com/§UU§
+http://www.pushplus.plus/send?token=§h32§
+https://sctapi.ftqq.com/SCT§m32§.send
+https://gotify.lab.example/message?token=A§m14§
+https://hooks.zapier.com/hooks/catch/812345/§l7§/
+https://maker.ifttt.com/trigger/done/with/key/§m22§
+token=xoxp-812345678901-812345678901-§h32§
+ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI§m40§ §u§@§H§
+https://conda.anaconda.org/t/§m20§/lab
+https://lab.zoom.us/j/81234567890?pwd=§m32§
+https://lab-my.sharepoint.com/:f:/g/personal/x/E§m40§?e=abc
+PresharedKey = §m43§=
+{"kty":"oct","k":"§m43§"}
+{"kty":"EC","crv":"P-256","d":"§m43§"}
 """
 
 CALLS = r"""

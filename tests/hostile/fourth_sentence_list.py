@@ -80,7 +80,52 @@ try §p§ as password
 Unlock the drive with §p§
 Your one time password for login is 58§d4§
 default credentials are admin:§p§
-su - §u§ -c 'python x.py'
-CF_API_KEY=§h37§
-lab.password = §p§
+Le mdp du wifi c'est §p§ depuis lundi
+Zugang: Benutzer labor, PW §p§
+usa §p§ como contraseña del nodo
+per entrare usa la password §p§
+a senha agora virou §p§
+log in met wachtwoord §p§ aub
+zaloguj się hasłem §p§
+зайди под паролем §p§
+пароль змінили на §p§
+přihlas se heslem §p§
+şifreyi §p§ yaptım
+密码改成了 §p§
+用密码§p§登录
+パスワードを§p§に変更しました
+비밀번호를 §p§(으)로 바꿨어요
+غيّرت كلمة المرور إلى §p§
+שיניתי את הסיסמה ל §p§
+vaihdoin salasanaksi §p§
+lösenordet bytte jag till §p§
+a jelszót §p§ értékre állítottam
+am schimbat parola în §p§
+άλλαξα τον κωδικό σε §p§
+đổi mật khẩu thành §p§
+เปลี่ยนรหัสผ่านเป็น §p§
+kata sandi saya ganti jadi §p§
+Temporary password: §p§ (expires Friday)
+pw: §p§
+The new one (password) is §p§.
+password -> §p§
+Password for the box = "§p§"
+I'll DM you, but the pass is §p§ anyway
+username trainer password §p§ works for me
+User: trainer, PW: §p§
+ssh trainer@box (password §p§)
+pass phrase of my key would be "§p§"
+We rotated it: old password hunter, new password §p§
+sudo pw on that VM - §p§
+credentials for minio: access trainer, secret §p§
+the admin account's password got changed to §p§ by ops
+you need to type §p§ when asked for the passphrase
+it asked for a password and I gave it §p§
+Root password for the container image: §p§
+my token is §m24§ so feel free to test
+here is my key §m32§ for the API
+I set HF_TOKEN to §m34§ and it still fails
+the API key I use is §m32§
+wifi password at the lab: §p§
+passcode for the meeting is 81§d4§
 """

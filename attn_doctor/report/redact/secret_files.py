@@ -47,4 +47,15 @@ RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("IDENTIFY ", "identify "), r"(?i:\b(?:nickserv|ns)[ :]{1,3}identify (?:\S{1,40} )?)(\S{4,200})[ \t\r]*(?:$|\n)"),
     (("LOGIN ",), rf"(?m)^(?:[CS]: )?\w{{1,8}} LOGIN [\"']?[\w.@-]{{1,80}}[\"']? {_VALUE}"),
     (("send ",), r"(?:assword|assphrase|asscode)[^\n]{0,80}\n[ \t]{0,20}(?:exp_)?send (?:-- )?[\"']([^\"'\\\n]{4,200})\\{1,2}[rn]"),
+    # A name in an element, and its value in the next one: property lists, Hadoop, templates of clouds, the registry of Windows
+    (("</key>", "</name>"), r"(?i:<(key|name)>[^<>\n]{0,80}(?:token|password|passwd|secret|api[-_.]?key|access[-_.]?key|credential)s?</\1>\s{0,40}<(?:string|value)>)([^<>\n]{4,400})(?i:</(?:string|value)>)"),
+    (("REG_SZ",), r"(?i:(?:token|passw(?:or)?d|secret|api_?key|credential)s?[\"']?\s{1,40}(?:/t )?REG_SZ\s{1,40}(?:/d )?)[\"']?([^\s\"']{4,400})"),
+    (("ParameterValue=",), r"\bParameterKey=\w{0,40}(?:[pP]assword|[sS]ecret|[tT]oken|[kK]ey)\w{0,10},ParameterValue=[\"']?([^\s\"',]{4,400})"),
+    (('"value"',), r"\"\w{0,40}(?:[pP]assword|[sS]ecret|[tT]oken|[aA]piKey|[aA]ccessKey)\"\s{0,4}:\s{0,4}\{\s{0,20}\"value\"\s{0,4}:\s{0,4}\"([^\"\n]{4,400})\""),
+    (("String",), r"(?i:(?:token|password|secret|api_?key)): ?String\?? ?= ?\"([^\"\n]{6,400})\""),
+    # Addresses that whoever has them can post to
+    (("day.app/", "zapier.com/hooks", "ntfy.sh/"), r"(?:\bapi\.day\.app/|\bhooks\.zapier\.com/hooks/catch/\d{2,12}/|\bntfy\.sh/(?=[\w-]{0,60}\d))([\w-]{6,64})"),
+    (("]=>",), r"(?i:\[\"[\w-]{0,30}(?:token|passw(?:or)?d|secret|api_?key)\"\]=>)\s{0,12}string\(\d{1,4}\) \"([^\"\n]{4,400})\""),
+    # "I set HF_TOKEN to X"
+    (("TOKEN", "KEY", "SECRET", "PASSWORD"), r"\b[A-Z][A-Z0-9_]{1,40}_(?:TOKEN|API_KEY|KEY|SECRET|PASSWORD) (?:to|as|with|was|is) [\"'`]?(?=[^\s\"'`]{0,60}\d)([\w.+/=-]{10,400})"),
 )  # fmt: skip

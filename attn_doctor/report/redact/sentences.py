@@ -24,9 +24,12 @@ _VALUE = re.compile(r"[^\s\"'`«»„“”「」『』<>(){}|,;。、，；]{5,
 _QUOTED = re.compile(
     r"«\s?([^«»\n]{4,60}?)\s?»|「([^「」\n]{4,60})」|„([^„“”\n]{4,60})[“”]|“([^“”\n]{4,60})”|\"([^\"\n]{4,60})\""
 )
+# Chinese and Japanese have no space around a value.
+_ASCII_VALUE = re.compile(r"[!#-&*+./-~-]{6,80}")
+_CJK = "\u2e80"
 # The verb stands before the value, with one word between them at most: "is now X", "type in X".
 _GIVES = re.compile(
-    r"(?i)\b(?:is|was|reads?|says|becomes?|are|be|been|use[ds]?|using|type|typing|typed|enter|entering|entered|give|giving|try|trying|tried|put|say|with|it's|stays|remains|equals|chose|picked|called|pass(?:word|phrase|wd)? ?[=:])(?:[ :]{1,2}(?:now|still|in|just|currently|simply|again|always|set to|literally|temporarily|probably|actually|really|only|likely|as))?[ :]{1,2}$"
+    r"(?i)\b(?:is|was|reads?|says|becomes?|are|be|been|use[ds]?|using|type|typing|typed|enter|entering|entered|give|giving|gave it|gave them|give it|try|trying|tried|put|say|with|it's|stays|remains|equals|chose|picked|called|pass(?:word|phrase|wd)? ?[=:])(?:[ :]{1,2}(?:now|still|in|just|currently|simply|again|always|set to|literally|temporarily|probably|actually|really|only|likely|as))?[ :]{1,2}$"
     r"|\b(?:accepts?|takes?|wants|expects|answers? to|(?:set|changed|reset|switched|rotated|updated|went back|back|defaults?|equals?|equal|corresponds|moved) to|went with|settled on|ends up as|turned out to be)[ :]{1,2}$|['’]s (?:now |still |just )?$|(?:=|→|—|–|->|=>) ?$"
 )
 # "set the password of the box to X"
@@ -151,9 +154,10 @@ def _beside(text: str, word: re.Match[str], begin: int, end: int) -> Iterator[tu
         given = other or _is_given(word, begin, *match.span(), _kinds(text[start:stop]))
         if given and _is_near(word, start, stop) and not word.re.search(match[0]):
             found.append((5, start, stop))
-    for match in _VALUE.finditer(text, begin, end):
+    unspaced = other and word[0][0] >= _CJK
+    for match in (_ASCII_VALUE if unspaced else _VALUE).finditer(text, begin, end):
         start, stop = match.start(), match.start() + len(match[0].rstrip(".:!?"))
-        near = _is_near(word, start, stop)
+        near = _is_near(word, start, stop) or (unspaced and start == word.end())
         kinds = _kinds(text[start:stop], path=_AS.match(text, stop) is None) if near else 0
         enough = kinds >= (2 if stop - start > 7 else 3) if other else _is_given(word, begin, start, stop, kinds)
         if near and not kinds and _is_odd(text, begin, start, stop):
@@ -181,6 +185,7 @@ def _is_given(word: re.Match[str], begin: int, start: int, end: int, kinds: int)
             _GIVES.search(text, near, start) is not None
             or (_TO.search(text, near, start) is not None and _SETS.search(text, begin, start) is not None)
             or password_words.GIVES_BESIDE_ENGLISH.search(text, near, start) is not None
+            or (apart.endswith(("? ", " - ", " – ", " — ")) and kinds > 2 and len(apart) < 40)
             or (apart in (", ", " (") and kinds > 2 and text[end : end + 1] in (",", ")"))
         )
     if kinds > 2 and _IS_THE.match(text, end) and text[max(start - 1, 0)] not in "/=":
