@@ -96,4 +96,8 @@ Attaching to process 8812 on cuda
 passed 812 tests, password not needed
 mask is 0x3F and key is 0x1F
 hash key 42 -> bucket 7
+Hash for nvidia-cusparse-cu12 (12.1.0.106) from archive nvidia_cusparse_cu12-12.1.0.106-py3-none-manylinux1_x86_64.whl not found in known hashes
+nvidia-curand-cu12 (10.3.5.147) is installed
+== mamba-driver on docker-forward-compatibility-804
+file created by yolo12
 """

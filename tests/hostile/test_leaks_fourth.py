@@ -43,7 +43,8 @@ UNITS = (
     "acls to: a,", " with view permissions: a, ", "user:a:r", "CORP\\a:(", "valid users = a,", "1 1 1 1 1 a ", "(a) CMD", "a : a ", "useradd a ", "chown a ", "sudo -u a ", "<Author>A\\a", "CORP\\a 1:00",
     "12\tAda B", "Received: from a1 by ", "inquiry: A1 ", "[0:0:0:0] a A1B2C3D4 ", "ata-A1_A1B2C3D4", "adb -s ", "/a/people/", "/data/a/b/", "/scratch/a.b", "Client('a', ", "connect('a', 1, ", "jwt.encode(a, ",
     "pgp_sym_decrypt(a, ", "authorization code ", "PRAGMA key=", "ATTACH a KEY ", 'SIGN="0 ', "https://a b ", "/a a ", "a * A1-", "x.secrets\na", "auth-user-pass\na\n", "use aB1-aB1-a to ", "unlock a a with ",
-    "is the password ", "set the password to ", "ist jetzt ", "zrok enable ", "infracost auth set ", "codecov -t ", "-Dx", "a.b.c.login=", "tensor base64 ", "cache key ", "4/0A", "Name: a1\n", "tfevents.1764500000.a.",
+    "is the password ", "set the password to ", "ist jetzt ", "zrok enable ", "infracost auth set ", "codecov -t ", "-Dx", "a.b.c.login=", "tensor base64 ", "cache key ", "4/0A", "Name: a1\n", "tfevents.1764500000.a.", "$ hostname\n", "$ whoami\na\n", "1.pts-0.a ", "a1 (1", "a1. IN ",
+    "CN = a1.", "DNS:a1", "'@'a", "<1>1 2026-11-30T ", "Linux 6.8 (a", "startup(): 1 1 ", " a||1||", "1 a b COMPLETED", "<key>token</key> ", "token REG_SZ ", '"token": {"value": ', '["token"]=> ', "密码", "密码aB1-",
 )  # fmt: skip
 
 
