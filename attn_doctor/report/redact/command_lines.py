@@ -6,23 +6,23 @@ An option with a telling name, as `--password`, is found by `keys`.
 from __future__ import annotations
 
 # A value: in quotes, with spaces, or a word. A list of words in code has a comma before it: ['sshpass', '-p', 'a b']
-_VALUE = r"(?:\"([^\"\n]{3,200})\"|'([^'\n]{3,200})'|([^\s\"'-][^\s\"']{2,200}))"
+VALUE = r"(?:\"([^\"\n]{3,200})\"|'([^'\n]{3,200})'|([^\s\"'-][^\s\"']{2,200}))"
 _WORD = r"(?:[\"'][^\"'\n]{1,100}[\"']|[^\s\"'-][^\s\"']{0,100})"
 
 
-def _option(programs: str, letters: str, value: str = _VALUE) -> str:
+def option(programs: str, letters: str, value: str = VALUE) -> str:
     """Return the pattern of a program with one of these options and its secret."""
     return rf"\b(?:{programs})\b[^\n]{{0,200}}?\s[\"']?-(?:{letters})(?:[\"'],\s?|[ =])?{value}"
 
 
-def _place(begin: str, before: int = 0, value: str = _VALUE) -> str:
+def place(begin: str, before: int = 0, value: str = VALUE) -> str:
     """Return the pattern of a command with a secret behind this many other words. Options may stand before them."""
     return rf"\b(?:{begin})(?:\s--?[\w=.-]{{1,60}}){{0,4}}(?:\s{{1,4}}{_WORD}){{{before}}}\s{{1,4}}{value}"
 
 
 _PIPED = (
     r"passwd|password|luks|secret|stdin|login|gpg|token|keepass|kinit|unlock|cryptsetup|veracrypt|vault|encrypt|decrypt|keyring|keyctl|"
-    r"\bpass (?:insert|add)|gopass|\bage\b|ssh-add|smbclient|\bsu -|mount|vnc|\bauth\b|\bbw\b|openssl|ansible"
+    r"\bpass (?:insert|add)|gopass|\bage\b|ssh-add|smbclient|\bsu -|mount|vnc|\bauth\b|\bbw\b|openssl|ansible|gocryptfs|cryfs|encfs|\bzfs\b|\brealm\b|adcli|kadmin|restic|\bborg\b|rclone|clevis|\btomb\b"
 )
 
 # Each pattern is tried only on texts that have one of its hints. The last group that matched is the secret.
@@ -46,7 +46,7 @@ RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     # Programs that take the password behind a letter: of data bases, registries, archives, remote desktops, baseboards, Apple and Windows
     (
         ("-p", "-P", "-a"),
-        _option(
+        option(
             r"mysql\w{0,12}|mariadb(?:-\w{1,12})?|sshpass|(?:docker|podman|buildah|nerdctl|cosign|oc|az|regctl|helm|helm registry|apptainer remote|singularity remote) login|twine|smbclient|7z[ar]?|zip|unzip|"
             r"mongo(?:sh|dump|restore|export|import|files)?|cqlsh|helm|crane|oras|hatch|rdesktop|psexec|useradd|usermod|skopeo|p4|altool|notarytool|iTMSTransporter|"
             r"cypher-shell|redfishtool|racadm|idracadm7|ipmitool|ipmi-\w{2,12}|rabbitmqadmin|fence_\w{2,20}|beeline|impala-shell|couchbase-cli|cbq|cb(?:import|export|backupmgr)|arangosh|influx|"
@@ -54,17 +54,17 @@ RULES: tuple[tuple[tuple[str, ...], str], ...] = (
             "p|P|pass",
         ),
     ),
-    (("-pw",), _option(r"plink|pscp|psftp|putty|kitty|nodetool|jmxterm|vmrun", "pw")),
-    (("-a",), _option(r"(?:redis|valkey|keydb)-cli", "a|-pass")),
+    (("-pw",), option(r"plink|pscp|psftp|putty|kitty|nodetool|jmxterm|vmrun", "pw")),
+    (("-a",), option(r"(?:redis|valkey|keydb)-cli", "a|-pass")),
     (("pass:",), r"(?<=[\"'])pass:([^\"'\n]{3,200})|(?<![\w\"'])pass:([^\s\"']{3,200})"),
     # https://www.postgresql.org, macOS: security(1), OpenLDAP: ldapsearch(1), ldappasswd(1), MIT Kerberos: kadmin(1)
-    (("ldap", "kadmin", "security "), _option(r"ldap(?:search|add|modify|whoami|delete|passwd|compare|modrdn)|kadmin|security (?:add|find)-\w{2,10}-password", r"w|pw|a|s(?= ?[\"']?[^\s\"':/]{3,200}(?:[\"'\s]|$))")),
-    (("slappasswd",), _option("slappasswd", "s")),
+    (("ldap", "kadmin", "security "), option(r"ldap(?:search|add|modify|whoami|delete|passwd|compare|modrdn)|kadmin|security (?:add|find)-\w{2,10}-password", r"w|pw|a|s(?= ?[\"']?[^\s\"':/]{3,200}(?:[\"'\s]|$))")),
+    (("slappasswd",), option("slappasswd", "s")),
     # SNMP: https://net-snmp.sourceforge.io/docs/man/snmpcmd.html. "public" and "private" are the names that every device has.
     *(
         (
             ("snmp", "onesixtyone"),
-            _option(
+            option(
                 r"(?:check_)?snmp(?:get(?:next)?|walk|bulk(?:walk|get)|set|table|status|df|delta|test|trap|inform|usm|vacm|netstat|ping)?|onesixtyone",
                 letters,
             ),
@@ -78,11 +78,11 @@ RULES: tuple[tuple[tuple[str, ...], str], ...] = (
             r"\bsnmp-server host \S{1,100} (?:(?:version|traps|informs|[123]c?) ){0,4}|\bcommunity(?:[-_ ]?(?:string|name))[\"']?\s?[:=]?\s|\bcommunity[\"']?\s?[:=]\s?(?=[\"']?\S{0,40}\d))[\"']?(?!public\b|private\b)([^\s\"',;]{3,100})"
         ),
     ),
-    (("createUser",), rf"\bcreateUser (?:-e \S{{1,60}} )?\S{{1,60}} (?:MD5|SHA[\w-]{{0,6}}) {_VALUE}"),
-    (("createUser",), rf"\bcreateUser [^\n]{{1,200}} (?:DES|AES[\w-]{{0,6}}) {_VALUE}"),
+    (("createUser",), rf"\bcreateUser (?:-e \S{{1,60}} )?\S{{1,60}} (?:MD5|SHA[\w-]{{0,6}}) {VALUE}"),
+    (("createUser",), rf"\bcreateUser [^\n]{{1,200}} (?:DES|AES[\w-]{{0,6}}) {VALUE}"),
     # Codes of registration: SUSE, Ubuntu, Red Hat
-    (("SUSEConnect", "suseconnect", "registercloudguest"), _option("SUSEConnect|suseconnect|registercloudguest", "r|-regcode")),
-    (("attach",), _place(r"(?:pro|ua) attach")),
+    (("SUSEConnect", "suseconnect", "registercloudguest"), option("SUSEConnect|suseconnect|registercloudguest", "r|-regcode")),
+    (("attach",), place(r"(?:pro|ua) attach")),
     (("activationkey",), r"--activationkeys?[ =][\"']?([^\s\"']{4,200})"),
     # Seeds of one-time codes, in base 32 or as hexadecimal digits: oathtool(1), `ykman oath`, pyotp
     (
@@ -102,14 +102,14 @@ RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     (("SETUSER", "setuser", "user "), r"(?im)(?:\bACL SETUSER |^[ \t]{0,8}user )\S{1,80}[^\n]{0,120}?\s[#!]([0-9a-f]{64})(?![0-9a-f])"),
     (("AUTH ", "auth "), r"(?im)(?:^[ \t]{0,8}|^[\w.:\[\]-]{1,80}> ?|\bHELLO [23] )AUTH (?:[\w.@-]{1,60} )?(?=\S{0,60}[\d!@#$%^&*])(\S{4,200})[ \t\r]*(?:$|SETNAME)"),
-    (("requirepass", "masterauth", "auth-pass"), rf"(?im)(?:^[ \t]{{0,8}}|\bconfig set |--)(?:requirepass|masterauth|sentinel auth-pass \S{{1,60}})[ \t]{{1,8}}{_VALUE}"),
+    (("requirepass", "masterauth", "auth-pass"), rf"(?im)(?:^[ \t]{{0,8}}|\bconfig set |--)(?:requirepass|masterauth|sentinel auth-pass \S{{1,60}})[ \t]{{1,8}}{VALUE}"),
     # Users of servers: RabbitMQ, Mosquitto, Samba, MinIO, etcd
-    (("add_user", "change_password", "authenticate_user"), _place("rabbitmqctl (?:add_user|change_password|authenticate_user)", 1)),
+    (("add_user", "change_password", "authenticate_user"), place("rabbitmqctl (?:add_user|change_password|authenticate_user)", 1)),
     (("mosquitto_passwd",), r"\bmosquitto_passwd\s+-\w{0,6}b\w{0,6}\s+\S{1,200}\s+\S{1,100}\s+[\"']?([^\s\"']{3,200})"),
-    (("samba-tool",), _place("samba-tool user (?:create|add|setpassword)", 1)),
-    (("mc ",), _place(r"mc(?:li)? (?:alias set|config host add)", 3)),
+    (("samba-tool",), place("samba-tool user (?:create|add|setpassword)", 1)),
+    (("mc ",), place(r"mc(?:li)? (?:alias set|config host add)", 3)),
     (("etcdctl user",), r"\betcdctl\b[^\n]{0,80}? user add [\"']?[\w.-]{1,60}:([^\s\"']{3,200})"),
-    (("keyctl add",), _place(r"keyctl add (?:user|logon)", 1)),
+    (("keyctl add",), place(r"keyctl add (?:user|logon)", 1)),
     # Stores of secrets: the clouds, Kubernetes, GitHub, Vault, Pulumi
     (("keyvault", "parameter", "secretsmanager"), r"\b(?:az keyvault secret set|aws ssm put-parameter(?=[^\n]{0,300}SecureString))\b[^\n]{0,300}?\s--value[ =](?:\"([^\"\n]{1,400})\"|'([^'\n]{1,400})'|([^\s\"'-]\S{2,400}))"),
     (("literal",), r"\bcreate secret\b[^\n]{0,300}?--from-literal[ =][\"']?[\w.-]{1,80}=(?:\"([^\"\n]{1,400})\"|'([^'\n]{1,400})'|([^\s\"']{2,400}))"),

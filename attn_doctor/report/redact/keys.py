@@ -89,7 +89,9 @@ _NO_SERVICE = frozenset(
     "cache sort hash primary foreign dict public partition registry map state group index row lookup the a of this that each layer param metric config attn dispatch"
     " by for query no every missing unexpected column table object sub json yaml field item node first last next dropout prng rng random host_ed25519 known".split()
 )
-_OF_DIGEST = re.compile(r"(?i)\b(?:cache|hash|lookup)[-_. ]$")
+_OF_DIGEST = re.compile(
+    r"(?i)\b(?:cache|hash|lookup|kernel|autotun\w{1,4}|compil\w{1,5}|artifact|blob|object|graph|triton|inductor|fx\w{0,6}|binary|ccache|memo\w{0,8})(?:[ _-](?:miss|hit|entry|lookup|load|store|write|read|save|dump|evict\w{0,4}|file|dir|result))?s?[-_. :,]{1,3}(?:for |with |by |under |of )?$"
+)
 _DIGEST = re.compile(r"[\"']?[a-z0-9_]{16,128}(?![\w-])")
 _OPTION = re.compile(
     r"(?:^|[\s'\"\[,(])(?:--?|/|setx |set |export |ENV |ARG |env:)[\w.-]{0,60}$|(?i:\b(?:login|user|account|username)\s+\S{1,80}\s+)$"
@@ -176,7 +178,7 @@ def _value(text: str, match: re.Match[str]) -> tuple[int, int] | None:
     at = between.end()
     if name == "key" and BASE_32_HASH.match(text, at):  # "in key c…" of Triton and Inductor
         return None
-    if name == "key" and _OF_DIGEST.search(text, max(match.start() - 12, 0), match.start()):
+    if name == "key" and _OF_DIGEST.search(text, max(match.start() - 40, 0), match.start()):
         digest = _DIGEST.match(text, at)  # "cache key 4wrwlz…" of Inductor
         if digest:
             return None

@@ -1,6 +1,7 @@
 """Find secrets by the line that contains them.
 
-Examples: an address with a signature, a file of passwords, the answer to a question. `command_lines` has the commands.
+Examples: an address with a signature, the answer to a question. `command_lines` and `command_words` have the commands, `client_calls` the
+calls of code, `secret_files` files and dialogues in which a secret stands at a fixed place.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from attn_doctor.report.redact import command_lines
+from attn_doctor.report.redact import client_calls, command_lines, command_words, secret_files
 from attn_doctor.report.redact.hinted import Hinted
 
 _LONGEST = 4096  # characters of a value
@@ -19,6 +20,9 @@ _BY_CHANCE = r"(?=[\w~-]{0,80}\d)(?=[\w~-]{0,80}[A-Z])(?=[\w~-]{0,80}[a-z])[\w~-
 # Each pattern is tried only on texts that have one of its hints.
 _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     *command_lines.RULES,
+    *command_words.RULES,
+    *client_calls.RULES,
+    *secret_files.RULES,
     # A web address or a form: ?sig=X, &access_token=X. https://learn.microsoft.com/azure/storage/common/storage-sas-overview
     (
         ("?", "&", ";"),

@@ -47,7 +47,10 @@ _LETTER = rf"[a-z][/\\]{{1,2}}(?!(?:{'|'.join(sorted(map(re.escape, _SHARED_BY_A
 _USER_FOLDERS = (
     r"home\d?|(?-i:Users)|export[/\\]home|documents and settings|afs[/\\][\w.-]{1,40}[/\\]users?|rds[/\\]user"
 )
-_USER_FOLDERS_AT_ROOT = r"users?|homes|people|profiles"
+_USER_FOLDERS_AT_ROOT = (
+    r"users?\d{0,2}|homes\d?|people|profiles|accounts|userdata|userhomes?|zhome/\w{2}/\d|[a-gi-y]{1,4}home|nethomes?|nfshome|homefs|eos/user/[a-z]|p/home/jusers|storage/home/h\w{2,8}/\d{1,2}|"
+    r"dcs/(?:pg|ug|staff|\d\d)\d{0,2}|auto/(?:users?|homes?)|net/(?:users?|homes?)|pscratch/sd/[a-z]|run/media|home-\w{1,6}|fsx/home"
+)
 _SHARED_FOLDERS = r"scratch\d*|lscratch|nobackup\d?|lustre\d?|gpfs|beegfs|fsx|ceph|u|work\d?|projects?|proj|storage|media|workspaces?|data\d?|mnt|groups?|vol\d?|nfs|srv|stash|store|persist"
 _PART = r"[^/\\\s'\"`:;,<>|*?(){}\[\]=&]"
 # "C:\Users\First Surname\x": words with a space between them, if the path goes on behind them, or ends there.
@@ -66,9 +69,19 @@ _VOLUME = re.compile(
     rf"(?<![\w.~-])(?P<before>/Volumes/)(?P<name>(?!(?:Macintosh HD|Data|Preboot|Recovery|VM|Update|System|Untitled|NO NAME|BOOTCAMP|EFI|USB\w{{0,6}}|SSD\w{{0,6}}|HDD\w{{0,6}}|Backups?|Time Machine\w{{0,8}}|Extreme(?: SSD| Pro)?|T[1-9]|Samsung[ _]T\d|SanDisk|Seagate|LaCie|My Passport|Elements)(?: \d)?(?=/|$|[\s'\"`:;,)]))"
     rf"{_PART}{{1,64}}(?:(?: {_PART}{{1,40}}){{1,4}}(?=[/\\]))?)"
 )
-# Folders of users below a folder of data: "/srv/src/users/anna/x", "/nfs/group3/people/anna/x"
+# What stands behind the dot in a name of a folder that is no account
+_OF_FILES = (
+    r"(?:egg|data|dist|git|app|framework|venv|env|conda|zarr|lmdb|cache|local|old|bak|tmp|runs|logs|train|val|test|yolo|torch|ckpt|ckpts|models?|datasets?|images|labels|exp|out|output|results|bundle|lib|libs|src|build|parquet|tfrecord|"
+    r"mlpackage|mlmodelc|xcodeproj|repo|engine|plan|mar|wheel|whl|info|files|dir|part|parts|chunks?|shards?|splits?|backup|ipynb|pytorch|onnx|openvino)"
+)
+_FIRST_LAST = re.compile(rf"[a-z]{{1,20}}\.(?!{_OF_FILES}(?![a-z]))[a-z][a-z-]{{2,24}}")
+# Folders of users below a folder of data, or of any folder: "/srv/src/users/anna/x", "/nfs/group3/people/anna/x", "/opt/people/anna/x"
 _USERS_BELOW = re.compile(
-    rf"(?i)(?<![\w.~:/-])(?P<before>/(?:{_SHARED_FOLDERS}|scratch\d*|export|shared?|cluster|disk\d*|hdd\d?|ssd\d?|nvme\d?|raid\d?|net|pool\d?|tank|archive)(?:/{_PART}{{1,64}}){{0,4}}/(?:users?|homes?|people|staff|students?|members|personal)/)(?P<name>{_PART}{{1,64}})(?=/)"
+    rf"(?i)(?:(?<![\w.~:/-])|(?<=file://))(?P<before>/(?:{_SHARED_FOLDERS}|scratch\d*|export|shared?|cluster|disk\d*|hdd\d?|ssd\d?|nvme\d?|raid\d?|net|pool\d?|tank|archive|volume\d{{1,2}}|nas\d?|cephfs|gluster(?:fs)?|moosefs|weka(?:fs)?|zfs|hpc|cfs|panfs|lfs|auto|opt|usr|local|nobackup)(?:/{_PART}{{1,64}}){{0,4}}/(?:users?|homes?|people|staff|students?|members|personal|scratch|phd|interns?|postdocs?)/|/{_PART}{{1,40}}(?:/{_PART}{{1,40}}){{0,2}}/(?:homes|people|staff|students|members|postdocs|interns)/|/fsx/home-)(?P<name>{_PART}{{1,64}})(?=/)"
+)
+# Below the folder of a group, only a name in the form of an account: "/gpfs/projects/vision/f.last/x"
+_GROUP_BELOW = re.compile(
+    rf"(?i)(?:(?<![\w.~:/-])|(?<=file://))(?P<before>/(?:{_SHARED_FOLDERS}|scratch\d*|cluster|n|pscratch|lus)(?:/{_PART}{{1,64}}){{1,3}}/)(?P<name>[a-z]{{1,20}}\.(?!{_OF_FILES}(?![a-z]))[a-z][a-z-]{{2,24}})(?=/)"
 )
 # Folders for a session: the address of a bus, a socket of an agent, a cookie of a screen
 _SESSION = re.compile(
@@ -77,7 +90,7 @@ _SESSION = re.compile(
 )
 # Files that a system has for each user
 _OF_ACCOUNTS = re.compile(
-    rf"(?P<before>/var/(?:spool/)?mail/|/var/spool/cron/(?:crontabs/|tabs/)?|/var/lib/systemd/linger/|/var/lib/AccountsService/(?:users|icons)/|/var/lib/sss/\w{{1,20}}/|/var/lib/samba/usershares/|/tmp/runtime-|/run/screen/S-|/var/run/screen/S-|/etc/sudoers\.d/(?:\d{{1,3}}-)?)(?P<name>(?!crontabs\b|tabs\b|README|cloud-init){_PART}{{2,64}})"
+    rf"(?P<before>/var/(?:spool/)?mail/|/var/spool/cron/(?:crontabs/|tabs/)?|/var/lib/systemd/linger/|/var/lib/AccountsService/(?:users|icons)/|/var/lib/sss/\w{{1,20}}/|/var/lib/samba/usershares/|/tmp/runtime-|/run/screen/S-|/run/media/|/var/folders/\w{{2}}/(?=\w{{24,40}}/)|/var/run/screen/S-|/etc/sudoers\.d/(?:\d{{1,3}}-)?)(?P<name>(?!crontabs\b|tabs\b|README|cloud-init){_PART}{{2,64}})"
 )
 # A folder for temporary files with a name in the form of an account: "/var/tmp/s_yamada/x", "/tmp/yamada_s/x"
 _ACCOUNT_FOLDER = re.compile(
@@ -101,7 +114,7 @@ _KEYED_HOST = re.compile(
     r"(?:[\"']?\s?[=:]\s?|[ ])[\"']?(?=[a-z0-9.]{0,60}[-\d])|/gvfs/[a-z-]{2,12}:(?:server|host)=)(?P<name>[a-z][a-z0-9-]{1,62}(?:\.[a-z0-9-]{1,62}){0,6})(?![\w(/\\])"
 )
 _KEYED_USER = re.compile(
-    r"(?i)(?<![a-z_-])(?:(?:user[-_]?id|run[-_]?as|job[-_]?owner|euser)[\"']?\s?[=:]\s?[\"']?|logged in as:? [\"']?(?!(?:the|an?|another|your|this|that|any|same|different|guest|someone)\b)|accepted (?:publickey|password) for |(?:user|owner|account)(?: = \"|=[\"']?)|(?:user|login)[\"']:\s?[\"'])(?P<name>[a-z_][\w-]{1,30}(?:\.[a-z][\w-]{1,30})?)(?=\(\d|@|[\"',;/\s&)\]}]|\.(?:\s|$)|$)"
+    r"(?i)(?<![a-z_-])(?:(?:user[-_]?id|run[-_]?as|job[-_]?owner|euser)[\"']?\s?[=:]\s?[\"']?|logged in as:? [\"']?(?!(?:the|an?|another|your|this|that|any|same|different|guest|someone)(?![\w-]|\.\w))|accepted (?:publickey|password) for |(?:user|owner|account)(?: = \"|=[\"']?)|(?:user|login)[\"']:\s?[\"'])(?P<name>[a-z_][\w-]{1,30}(?:\.[a-z][\w-]{1,30})?|[a-z]\.[a-z][\w-]{2,30})(?=\(\d|@|[\"',;/\s&)\]}]|\.(?:\s|$)|$)"
 )
 # What code writes behind `user=`: a word of a language, or another variable.
 _CODE_NAME = re.compile(
@@ -200,7 +213,7 @@ class Names:
     def others(self, text: str) -> Iterator[Found]:
         """Yield the places of names that paths and variables give to users and machines."""
         if "/" in text or "\\" in text:
-            for pattern in (_VOLUME, _SESSION, _OF_ACCOUNTS, _ACCOUNT_FOLDER, _USERS_BELOW):
+            for pattern in (_VOLUME, _SESSION, _OF_ACCOUNTS, _ACCOUNT_FOLDER, _USERS_BELOW, _GROUP_BELOW):
                 for match in pattern.finditer(text):
                     if match["name"].lower() not in _SHARED_BY_ALL | NOBODY:
                         yield Found(*match.span("name"), "user", self.placeholder(match["name"]))
@@ -255,12 +268,21 @@ class Names:
             return _is_in_address(match.string, match.start())
         if name in self._paths:
             return False
-        if name in _SHARED_BY_ALL or "." in name[1:] or name.startswith((".", "$", "python", "cuda", "site-packages")):
+        if (
+            name in _SHARED_BY_ALL
+            or ("." in name[1:] and not _is_person(match))
+            or name.startswith((".", "$", "python", "cuda", "site-packages"))
+        ):
             return True
         first = re.split(r"/", match["before"].strip("/"))[-1].lower()
         return re.fullmatch(
             r"data\d?|mnt|vol\d?|nfs|srv|stash|store|persist|workspaces?|groups?", first
         ) is not None or match.end() == len(match.string)
+
+
+def _is_person(match: re.Match[str]) -> bool:
+    """Return whether a folder is named as "first.last" or "f.last" below a folder of work; a file or an environment is not."""
+    return match.string[match.end() : match.end() + 1] == "/" and _FIRST_LAST.fullmatch(match["name"]) is not None
 
 
 def is_common(name: str) -> bool:

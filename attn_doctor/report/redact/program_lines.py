@@ -8,15 +8,30 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from attn_doctor.report.redact import host_commands, host_lines, mount_lines, user_lines
+from attn_doctor.report.redact import (
+    account_lines,
+    host_commands,
+    host_lines,
+    machine_lines,
+    mount_lines,
+    serial_lines,
+    user_lines,
+)
 from attn_doctor.report.redact.hinted import Hinted
 from attn_doctor.report.redact.names import NOBODY
 
 _FORMS = Hinted(
-    (form.hints, form) for form in (*user_lines.FORMS, *host_lines.FORMS, *host_commands.FORMS, *mount_lines.FORMS)
+    (form.hints, form)
+    for forms in (user_lines, account_lines, host_lines, machine_lines, host_commands, mount_lines, serial_lines)
+    for form in forms.FORMS
 )
 _NAME = re.compile(r"(?<![\w.-])[A-Za-z_][\w.@+-]*")
-_NO_PERSON = frozenset("reboot runlevel shutdown local broadcasthost ip6-localhost ip6-loopback".split())
+# Accounts of services and groups of everybody, and words that stand at the place of a name.
+_NO_PERSON = frozenset(
+    "reboot runlevel shutdown local broadcasthost ip6-localhost ip6-loopback postgres mysql mariadb redis mongodb git jenkins nginx apache httpd http hdfs yarn spark hive hadoop zookeeper kafka airflow slurm munge "
+    "ray minio elasticsearch prometheus grafana gitlab-runner buildkite-agent sshd messagebus ntp chrony tomcat backup news www wwwrun bin sys sync games lp uucp dbus polkitd syslog avahi gdm lightdm sddm nfsnobody "
+    "system everyone administrators authenticated supergroup wheel sudo video render staff dialout container kube kubernetes service services true false yes no none null string str name username password".split()
+)
 
 # Hosts of everybody: a line about them identifies nobody.
 _PUBLIC = re.compile(

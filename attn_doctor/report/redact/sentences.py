@@ -10,16 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from attn_doctor.report.redact import password_words
+
 # Both kinds are tried on the same sentence: "la password è" is Italian. Word endings are free: "hasła", "пароля", "lösenordet".
 _ENGLISH = re.compile(r"(?i)\b(?:pass[- ]?(?:word|phrase|code|wd)|pwd|pw)\b")
-_OTHERS = re.compile(
-    r"(?i)passwort|kennwort|mot de passe|contrase[ñn]a|\bsenha|palavra-passe|\bhas[lł][aoeu]|wachtwoord|l[öo]senord|\bpassord|adgangskode|kodeord|salasana|tunnussana|"
-    r"\bhesl[aou]|jelsz[óa]|\bpar[oô]la|\bparole[i]?\b|\bparool|slaptažod|\bgesl[oa]\b|contrasenya|contrasinal|pasahitz|lykilorð|fjalëkalim|kata laluan|nenosiri|wagwoord|cyfrinair|pasvorto|құпиясөз|գաղտնաբառ|პაროლ|পাসওয়ার্ড|கடவுச்சொல்|పాస్‌వర్డ్|پاس ورڈ|گذرواژه|[sş]ifre|mật khẩu|kata sandi|парол|lozink|zaporka|密[码碼]|口令|パスワード|暗証|비밀번호|암호|كلمة (?:المرور|السر)|סיסמ[הת]|รหัสผ่าน|पासवर्ड|κωδικ|رمز عبور"
-)
-_HINTS = (
-    "pass", "pwd", "pw", "kennw", "contras", "senha", "palavra", "has", "wacht", "senord", "adgang", "kodeord", "salas", "tunnuss", "hesl", "jelsz", "par", "ifre", "khẩu",
-    "sandi", "slapta", "gesl", "pasahit", "lykil", "fjalë", "laluan", "nenos", "wagw", "cyfrin", "pasvor", "құпия", "գաղտ", "პარო", "পাস", "கடவு", "పాస్", "پاس", "گذر", "парол", "lozink", "zapork", "密", "口令", "パスワ", "暗証", "비밀", "암호", "كلمة", "סיסמ", "รหัส", "पास", "κωδικ", "رمز",
-)  # fmt: skip
+_ENGLISH_HINTS = ("pass", "pwd", "pw")
 _ENDS = re.compile(r"[.!?]+[\"')»”]?(?:\s|$)|[\n;。！？]")
 _FAR = 120  # characters between the word and the value
 _REACH = _FAR + 80  # so that a value is seen whole
@@ -29,16 +24,47 @@ _VALUE = re.compile(r"[^\s\"'`«»„“”「」『』<>(){}|,;。、，；]{5,
 _QUOTED = re.compile(
     r"«\s?([^«»\n]{4,60}?)\s?»|「([^「」\n]{4,60})」|„([^„“”\n]{4,60})[“”]|“([^“”\n]{4,60})”|\"([^\"\n]{4,60})\""
 )
+# Chinese and Japanese have no space around a value.
+_ASCII_VALUE = re.compile(r"[!#-&*+./-~-]{6,80}")
+_CJK = "\u2e80"
 # The verb stands before the value, with one word between them at most: "is now X", "type in X".
 _GIVES = re.compile(
-    r"(?i)\b(?:is|was|reads?|says|becomes?|are|be|use[ds]?|using|type|typing|enter|entering|give|giving|try|put|say|with)(?:[ :]{1,2}(?:now|still|in|just|currently|simply|again))?[ :]{1,2}$|\b(?:accepts?|takes?|wants|expects|answers? to|(?:set|changed|reset|switched|rotated) to)[ :]{1,2}$"
+    r"(?i)\b(?:is|was|reads?|says|becomes?|are|be|been|use[ds]?|using|type|typing|typed|enter|entering|entered|give|giving|gave it|gave them|give it|try|trying|tried|put|say|with|it's|stays|remains|equals|chose|picked|called|pass(?:word|phrase|wd)? ?[=:])(?:[ :]{1,2}(?:now|still|in|just|currently|simply|again|always|set to|literally|temporarily|probably|actually|really|only|likely|as))?[ :]{1,2}$"
+    r"|\b(?:accepts?|takes?|wants|expects|answers? to|(?:set|changed|reset|switched|rotated|updated|went back|back|defaults?|equals?|equal|corresponds|moved) to|went with|settled on|ends up as|turned out to be)[ :]{1,2}$|['’]s (?:now |still |just )?$|(?:=|→|—|–|->|=>) ?$"
+)
+# "set the password of the box to X"
+_SETS = re.compile(
+    r"(?i)\b(?:set(?:s|ting)?|chang(?:e[ds]?|ing)|reset(?:s|ting)?|switch(?:ed|ing)?|rotat(?:e[ds]?|ing)|updat(?:e[ds]?|ing)|ma[dk]e|moved?|alter(?:ed)?|put)\b"
+)
+_TO = re.compile(r"(?i)\b(?:to|into|as)[ :]{1,2}$")
+# "X is the password", "X should be our new password"
+_IS_THE = re.compile(
+    r"(?i)['’]? (?:is|was|will be|should be|would be|works as|became|is still|is now|remains|being|=)(?: (?:the|my|our|your|their|its|a|an|his|her|still|now|also)){0,3}(?: [a-z0-9-]{1,20}){0,3} (?:pass|pw|pin\b|secret|log[- ]?in)"
+)
+# "use X to log in", "unlock the drive with X": there no word for a password stands
+_USED = re.compile(
+    r"(?i)\b(?:use|using|used|try|trying|tried|type|typing|enter|entering|with)[: ]{1,2}[\"'`]?(?P<use>[^\s\"'`<>(){}|,;]{8,80})[\"'`]? (?:to|for|when(?: you)?|whenever you|if you|and) (?:log(?:ging)?[ -]?(?:in|on)|sign(?:ing)?[ -]?in|unlock|decrypt|get in(?!to the code)|authenticate|ssh in|elevate|sudo|become root)"
+    r"|\b(?:unlock(?:s|ed)?|decrypt(?:s|ed)?|log(?:s|ged)?[ -]?(?:in|on)|sign(?:s|ed)?[ -]?in|authenticate[ds]?|g[eo]t in|let(?:s)? (?:you|me|us) in)\b(?: (?!with|using)[\w'./-]{1,30}){0,6} (?:with|using|via) [\"'`]?(?P<with>[^\s\"'`<>(){}|,;]{8,80})"
+)
+_USED_HINTS = (
+    "log",
+    "sign",
+    "unlock",
+    "decrypt",
+    "get in",
+    "got in",
+    "in with",
+    "authenti",
+    "ssh in",
+    "sudo",
+    "elevate",
 )
 _AS = re.compile(
     r"(?i) (?:as|for) (?:(?:an?|the|my|our|your|its|his|her|their) )?(?:\w{1,20} )?(?:pass|pw|log[- ]?in|secret|pin\b)"
 )
 # What has letters and digits too: an algorithm, a program with its version, a file, an address, a name in code.
 _NO_PASSWORD = re.compile(
-    r"(?i)(?:sha|md|base|utf|aes|pbkdf|python|py|cuda|cu|sm|rsa|ed|x|pkcs|tls|ssl|ipv|oauth|argon|rtx|gtx|krb|ntlm|http|win|ubuntu|v)[-_]?\d[\w.]{0,8}(?![^\W_])"
+    r"(?i)(?:sha|md|base|utf|aes|pbkdf|python|py|cuda|cu|sm|rsa|ed|x|pkcs|tls|ssl|ipv|oauth|argon|rtx|gtx|krb|ntlm|http|win|ubuntu|v)[-_]?\d[\w.]{0,8}(?![^\W_]|[!#$%&*@^~+?=])"
     r"|https?:|file:|[-/~.$%\\<\[{]|\w+\(|(?-i:[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)$|[\w-]{1,60}\.[A-Za-z]{1,5}$|[\w.+-]+@(?:[a-z]|\d[\d.]*\.)[\w.-]*$|\d[\d.,:x-]*[A-Za-z]{0,2}$"
 )
 
@@ -54,6 +80,29 @@ _PAIR = re.compile(
 )
 _JOINED = re.compile(
     r"(?i)(?:as|with|using|use|is|are|als|mit|avec|con|com|med|met|jako|с|з|sind|sont|son|são|sono|zijn|är|er|ovat|są|jsou|sú|sunt|to|:|=) {1,2}[\"'`]?$"
+)
+_OF_PAIRS = (
+    " / ",
+    ":",
+    "/",
+    " and ",
+    " with ",
+    " und ",
+    " et ",
+    " y ",
+    " e ",
+    " en ",
+    " og ",
+    " och ",
+    " ja ",
+    " oraz ",
+    " és ",
+    " și ",
+    " ve ",
+    " и ",
+    " та ",
+    " dan ",
+    " và ",
 )
 _NEAR = 60  # characters between a word for a login and the pair
 # Several words, one of them a number: "with passphrase quiet otter lifts 43 lamps"
@@ -76,13 +125,19 @@ def values(text: str) -> Iterator[tuple[int, int]]:
     """Yield (start, end) of each password that a sentence names."""
     lowered = text.lower()
     yield from _pairs(text)
-    if not any(hint in lowered for hint in _HINTS):
+    yield from _used(text, lowered)
+    english = any(hint in lowered for hint in _ENGLISH_HINTS)
+    other = any(hint in lowered for hint in password_words.ASCII_HINTS) or (
+        not text.isascii() and any(hint in lowered for hint in password_words.OTHER_HINTS)
+    )
+    if not english and not other:
         return
+    kinds = [*([password_words.WORDS] if other else ()), *([_ENGLISH] if english else ())]
     begin = 0
     for ending in (*_ENDS.finditer(text), None):
         end = ending.start() if ending else len(text)
         if end - begin > _SHORTEST:
-            for words in (_OTHERS, _ENGLISH):
+            for words in kinds:
                 for word in words.finditer(text, begin, end):
                     place = max(begin, word.start() - _REACH), min(end, word.end() + _REACH)
                     yield from _beside(text, word, *place)
@@ -92,18 +147,21 @@ def values(text: str) -> Iterator[tuple[int, int]]:
 
 def _beside(text: str, word: re.Match[str], begin: int, end: int) -> Iterator[tuple[int, int]]:
     """Yield the best value beside a word for a password, in a part of its sentence."""
-    other = word.re is _OTHERS
+    other = word.re is password_words.WORDS
     found: list[tuple[int, int, int]] = []
     for match in _QUOTED.finditer(text, begin, end):
         start, stop = match.span(match.lastindex or 0)
         given = other or _is_given(word, begin, *match.span(), _kinds(text[start:stop]))
         if given and _is_near(word, start, stop) and not word.re.search(match[0]):
             found.append((5, start, stop))
-    for match in _VALUE.finditer(text, begin, end):
+    unspaced = other and word[0][0] >= _CJK
+    for match in (_ASCII_VALUE if unspaced else _VALUE).finditer(text, begin, end):
         start, stop = match.start(), match.start() + len(match[0].rstrip(".:!?"))
-        near = _is_near(word, start, stop)
+        near = _is_near(word, start, stop) or (unspaced and start == word.end())
         kinds = _kinds(text[start:stop], path=_AS.match(text, stop) is None) if near else 0
         enough = kinds >= (2 if stop - start > 7 else 3) if other else _is_given(word, begin, start, stop, kinds)
+        if near and not kinds and _is_odd(text, begin, start, stop):
+            kinds, enough = 2, True
         if kinds and enough:
             found.append((kinds, start, match.end() if text[match.end() - 1] == "!" else stop))
     if found:
@@ -120,13 +178,46 @@ def _is_given(word: re.Match[str], begin: int, start: int, end: int, kinds: int)
 
     Before the word, "use X" can be about something else: X mixes three kinds of character, or the sentence says "use X as the password".
     """
-    if _GIVES.search(word.string, max(begin, start - 40), start) is None:
+    text, near = word.string, max(begin, start - 40)
+    if start > word.start():
+        apart = text[word.end() : start]
+        return (
+            _GIVES.search(text, near, start) is not None
+            or (_TO.search(text, near, start) is not None and _SETS.search(text, begin, start) is not None)
+            or password_words.GIVES_BESIDE_ENGLISH.search(text, near, start) is not None
+            or (apart.endswith(("? ", " - ", " – ", " — ")) and kinds > 2 and len(apart) < 40)
+            or (apart in (", ", " (") and kinds > 2 and text[end : end + 1] in (",", ")"))
+        )
+    if kinds > 2 and _IS_THE.match(text, end) and text[max(start - 1, 0)] not in "/=":
+        return True
+    return _GIVES.search(text, near, start) is not None and (kinds > 2 or _AS.match(text, end) is not None)
+
+
+def _is_odd(text: str, begin: int, start: int, end: int) -> bool:
+    """Return whether a value without a digit is given away: it has capitals inside of its parts, and "is" stands before it, in any language."""
+    if password_words.ODD.fullmatch(text, start, end) is None:
         return False
-    return start > word.start() or kinds > 2 or _AS.match(word.string, end) is not None
+    return any(
+        one.search(text, max(begin, start - 60), start) is not None
+        for one in (password_words.GIVES, password_words.GIVES_BESIDE_ENGLISH)
+    )
+
+
+def _used(text: str, lowered: str) -> Iterator[tuple[int, int]]:
+    """Yield each value that a sentence uses to log in, without a word for a password."""
+    if not any(hint in lowered for hint in _USED_HINTS):
+        return
+    for match in _USED.finditer(text):
+        start, end = match.span(match.lastgroup or 0)
+        value = text[start:end].rstrip(".:!?")
+        if _kinds(value) > 2 and any(map(str.isdigit, value)):
+            yield start, end if text[end - 1] == "!" else start + len(value)
 
 
 def _pairs(text: str) -> Iterator[tuple[int, int]]:
     """Yield the second part of each pair of user and password behind a word for a login."""
+    if not any(sign in text for sign in _OF_PAIRS):
+        return
     for word in _LOGIN.finditer(text):
         for pair in _PAIR.finditer(text, word.end(), word.end() + _NEAR + 120):
             start = pair.start("value")

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from attn_doctor.report.redact import unnamed_tokens
+from attn_doctor.report.redact.hinted import Hinted
 
 
 class Shape(NamedTuple):
@@ -185,6 +186,10 @@ SHAPES: tuple[Shape, ...] = (
     Shape("E2B", "e2b_", r"e2b_[a-f0-9]{40}", "https://e2b.dev/docs/api-key"),
     Shape("Fireworks", "fw_", r"fw_[A-Za-z0-9]{22,}", "https://docs.fireworks.ai/api-reference/introduction"),
     Shape("Resend", "re_", r"re_[A-Za-z0-9]{8}_[A-Za-z0-9]{20,}", "https://resend.com/docs/dashboard/api-keys/introduction"),
+    Shape("Google, code of a log-in", "4/", r"4/[01][A-Za-z][\w-]{20,}", "https://developers.google.com/identity/protocols/oauth2/native-app"),
+    Shape("hash of a password, of GRUB", "grub.pbkdf2", r"grub\.pbkdf2\.sha\d+\.\d+\.[0-9A-Fa-f]{32,}\.[0-9A-Fa-f]{32,}", "https://www.gnu.org/software/grub/manual/grub/html_node/Security.html"),
+    Shape("K3s", "K10", r"K10[0-9a-f]{64}::\w[\w.:-]{7,}", "https://docs.k3s.io/cli/token"),
+    Shape("NATS, seed", "S", r"S[ACNOUX][A-Z2-7]{56}(?![A-Z0-9])", "https://docs.nats.io/running-a-nats-service/configuration/securing_nats/auth_intro/nkey_auth"),
     Shape("licence key", "-", r"(?=[A-Z-]{0,28}\d)[A-Z0-9]{5}(?:-[A-Z0-9]{5}){4}(?![\w-])", "https://support.microsoft.com/windows/find-your-windows-product-key-aaa2bf69-7b2b-9f13-f581-a806abf0a886"),
     Shape("Windows account", "S-1-5-21-", r"S-1-5-21(?:-\d{3,}){3,}", "https://learn.microsoft.com/windows-server/identity/ad-ds/manage/understand-security-identifiers"),
     Shape("AWS account", "arn:", r"(?<=:)\d{12}(?=:)", _AWS, loose=True),
@@ -200,7 +205,7 @@ def _compiled(shape: Shape) -> re.Pattern[str]:
     return re.compile(limited if shape.loose else rf"(?<![A-Za-z0-9]){limited}")
 
 
-_COMPILED = tuple((shape.hint, _compiled(shape)) for shape in SHAPES)
+_COMPILED = Hinted(((shape.hint,), _compiled(shape)) for shape in SHAPES)
 _REST = re.compile(r"[\w-]*(?:[.+/=~%]+[\w-]+)*=*")  # of a token that is longer than its pattern
 # 40 letters of base64 in both cases, with a digit and a slash or plus: https://docs.aws.amazon.com/IAM/latest/UserGuide/security-creds-programmatic-access.html
 _AWS_SECRET = re.compile(r"(?<![A-Za-z0-9/+=._-])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=._-])")
@@ -220,6 +225,13 @@ _DIGEST = re.compile(
 )
 
 
+# Numbers of a tensor or an image, encoded, with the word for them on the same line
+_BASE_64 = re.compile(r"[A-Za-z0-9+/=]{20,}")
+_OF_DATA = re.compile(
+    r"(?i)(?:\b(?:tensor|ndarray|array|dtype|shape|pixels?|mask|embeddings?|features?|weights?|histogram|arch_list|image|img|thumbnail|plot|figure|frame|payload of)(?:\b|_)[^\n]{0,80}|data:[\w/+.-]{1,40};base64,)$"
+)
+
+
 def tokens(text: str) -> Iterator[tuple[int, int]]:
     """Yield (start, end) of each secret that is known by its shape, and of each that `unnamed_tokens` finds. The hash of a file is none."""
     lowered = text.lower()
@@ -228,15 +240,19 @@ def tokens(text: str) -> Iterator[tuple[int, int]]:
         if any(one in lowered for one in ("sha", "md5", "blake", "h1:"))
         else []
     )
+    data = "b64" in lowered or "base64" in lowered or "dtype" in lowered
     for start, end in _shaped(text):
-        if not any(begin <= start and end <= stop + 2 for begin, stop in hashed):
-            yield start, end
+        if any(begin <= start and end <= stop + 2 for begin, stop in hashed):
+            continue
+        if data and _BASE_64.fullmatch(text, start, end) and _OF_DATA.search(text, max(start - 120, 0), start):
+            continue
+        yield start, end
 
 
 def _shaped(text: str) -> Iterator[tuple[int, int]]:
-    for hint, pattern in _COMPILED:
+    for pattern in _COMPILED.of(text):
         done = 0
-        for match in pattern.finditer(text) if hint in text else ():
+        for match in pattern.finditer(text):
             if match.start() >= done:
                 rest = _REST.match(text, match.end())
                 done = rest.end() if rest else match.end()

@@ -14,10 +14,10 @@ _OF_KAGGLE = (
 _OF_SITES = r"(?i:(?:site|home|login|logout|signup|settings|authorize|quickstart|docs?|guides?|pricing|blog|wandb|api|static|about|terms|privacy|search|explore|user|users|ultralytics|pytorch|nvidia|starter|gallery|fully-connected|assets|images|public)(?![\w-]))"
 
 # A full name, as "Ada B. Lovelace"
-_FULL_NAME = r"[^\W\d_][\w.'\u2019-]{0,30}(?: [^\W\d_][\w.'\u2019-]{0,30}){0,3}"
-_NO_USER = (
+FULL_NAME = r"[^\W\d_][\w.'\u2019-]{0,30}(?: [^\W\d_][\w.'\u2019-]{0,30}){0,3}"
+NO_USER = (
     r"(?!(?:input|code|data|defined|space|mode|interaction|action|names?|accounts?|agent|settings|preferences|packages?|site|install|profile|error|session|id|root|group|groups|and|or|is|has|in|on|to|with|"
-    r"config|confirmation|response|feedback|query|queries|messages?|limit|nobody|str|string|int|none|null|true|false|unknown|default|the|an?|all|any|n/a)(?![\w-]))"
+    r"config|confirmation|response|feedback|query|queries|messages?|limit|nobody|str|string|int|none|null|true|false|unknown|default|the|an?|all|any|n/a)(?![\w-]|\.\w))"
 )
 
 FORMS = (
@@ -183,7 +183,7 @@ FORMS = (
         "user",
         (" <",),
         re.compile(
-            rf"\b(?:Author|Committer|Commit|From|To|Cc|Signed-off-by|Co-authored-by|Reported-by|Reviewed-by|Tested-by|Acked-by|Maintainer|Merge author)[:=][ \t]{{1,12}}[\"']?(?P<one>{_FULL_NAME})[\"']? <(?=[^\s<>]{{1,80}}@|<email-\d)"
+            rf"\b(?:Author|Committer|Commit|From|To|Cc|Signed-off-by|Co-authored-by|Reported-by|Reviewed-by|Tested-by|Acked-by|Maintainer|Merge author)[:=][ \t]{{1,12}}[\"']?(?P<one>{FULL_NAME})[\"']? <(?=[^\s<>]{{1,80}}@|<email-\d)"
         ),
     ),
     # The name in the settings of git: `git config -l`, and in a file
@@ -191,14 +191,14 @@ FORMS = (
         "user",
         ("user.name",),
         re.compile(
-            rf"(?m)(?:(?<![\w.])user\.name=|\bgit config(?: --?[\w-]{{1,20}}){{0,3}} user\.name )[\"']?(?P<one>{_FULL_NAME})[\"']?[ \t\r]*$"
+            rf"(?m)(?:(?<![\w.])user\.name=|\bgit config(?: --?[\w-]{{1,20}}){{0,3}} user\.name )[\"']?(?P<one>{FULL_NAME})[\"']?[ \t\r]*$"
         ),
     ),
     Form(
         "user",
         ("[user]",),
         re.compile(
-            rf"\[user\][ \t\r]*\n(?:[ \t]{{1,8}}\w{{1,20}} = [^\n]{{0,120}}\n){{0,3}}?[ \t]{{1,8}}name = [\"']?(?P<one>{_FULL_NAME})[\"']?[ \t\r]*(?:\n|$)"
+            rf"\[user\][ \t\r]*\n(?:[ \t]{{1,8}}\w{{1,20}} = [^\n]{{0,120}}\n){{0,3}}?[ \t]{{1,8}}name = [\"']?(?P<one>{FULL_NAME})[\"']?[ \t\r]*(?:\n|$)"
         ),
     ),
     # A line with nothing but a user: "Owner: NAME", "Login: NAME   Name: Full Name"
@@ -206,14 +206,14 @@ FORMS = (
         "user",
         ("ser", "wner", "ogin", "ubmitter", "ubmitted by"),
         re.compile(
-            rf"(?m)^[ \t|*-]{{0,12}}(?i:(?:job |file |run )?(?:user|owner|submitter|login|login ?name|submitted by|started by|created by|launched by))[ \t]{{0,20}}:[ \t]{{1,20}}(?P<one>{_NO_USER}{PERSON})(?:[ \t]{{1,40}}Name: (?P<full>{_FULL_NAME}))?[ \t\r]*$"
+            rf"(?m)^[ \t|*-]{{0,12}}(?i:(?:job |file |run )?(?:user|owner|submitter|login|login ?name|submitted by|started by|created by|launched by))[ \t]{{0,20}}:[ \t]{{1,20}}(?P<one>{NO_USER}{PERSON})(?:[ \t]{{1,40}}Name: (?P<full>{FULL_NAME}))?[ \t\r]*$"
         ),
     ),
     Form(
         "user",
         ("user ", "ubmitted by "),
         re.compile(
-            rf"\b(?:(?:by|of|for|as|from) user|[Ss]ubmitted by(?: user)?) (?:[\"'](?P<quoted>{PERSON})[\"']|(?P<one>{_NO_USER}{PERSON})(?=[ \t\r]*(?:$|\n|[;,(:]|on\b|at\b)|\.(?:\s|$)))"
+            rf"\b(?:(?:by|of|for|as|from) user|[Ss]ubmitted by(?: user)?) (?:[\"'](?P<quoted>{PERSON})[\"']|(?P<one>{NO_USER}{PERSON})(?=[ \t\r]*(?:$|\n|[;,(:]|on\b|at\b)|\.(?:\s|$)))"
         ),
     ),
 )
