@@ -140,3 +140,33 @@ def test_the_wheel_of_a_requirement_for_another_python(python, slugs, tmp_path, 
     run(["diagnose", str(path), "--json", "-"])
     findings = json.loads(capsys.readouterr().out)["findings"]
     assert {one["slug"] for one in findings if one["severity"] != "info"} == slugs
+
+
+CHECKS = """\
+Ultralytics 8.3.202 🚀 Python-3.11.9 torch-{torch} CUDA:0 (NVIDIA GeForce {gpu}, 16311MiB)
+Setup complete ✅ (16 CPUs, 31.7 GB RAM, 201.3/930.5 GB disk)
+
+OS                  Windows-10-10.0.19045-SP0
+Environment         Windows
+Python              3.11.9
+Install             pip
+Path                D:\\train\\env\\Lib\\site-packages\\ultralytics
+GPU                 NVIDIA GeForce {gpu}, 16311MiB
+GPU count           1
+
+numpy               ✅ 1.26.4>=1.23.0
+"""
+
+
+@pytest.mark.parametrize(
+    ("torch", "gpu", "slugs"),
+    [
+        ("2.5.1+cu121", "RTX 5060 Ti", ["no-kernel-image"]),
+        ("2.7.1+cu118", "RTX 5070", ["no-kernel-image"]),
+        ("2.8.0+cu128", "RTX 5060 Ti", []),
+        ("2.5.1+cu121", "RTX 4060 Ti", []),
+    ],
+)
+def test_yolo_checks_of_windows_names_no_processor_and_decides_all_the_same(torch, gpu, slugs):
+    """No NVIDIA GPU is in a Windows machine with an ARM processor."""
+    assert list(said(CHECKS.format(torch=torch, gpu=gpu))) == slugs

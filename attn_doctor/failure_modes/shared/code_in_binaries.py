@@ -93,10 +93,9 @@ _FIRST_OF_AMPERE = (11, 0)
 def _of_the_table(facts: Facts, cuda: str) -> tuple[str, ...]:
     """Return the GPU code of this torch; empty for Windows, whose wheels nobody has read."""
     asked = key_of(facts).platform
-    if isinstance(asked, Unknown) and facts.grade == "stated" and facts.system.os == "linux":
-        asked = (
-            pytorch.LINUX
-        )  # nvidia-smi and torch's version alone, as most people post them, do not name the processor
+    # nvidia-smi, `yolo checks` and torch's version alone, as most people post them, do not name the processor.
+    if isinstance(asked, Unknown) and facts.grade == "stated" and facts.system.os in ("linux", "windows"):
+        asked = pytorch.LINUX if facts.system.os == "linux" else "win_amd64"
     platform = known(asked)
     found = pytorch.archs(present(facts.torch.version), cuda, platform)
     return () if isinstance(found, Unknown) and platform.startswith("win") else known(found)
