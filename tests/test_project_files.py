@@ -292,3 +292,26 @@ def test_check_lists_what_the_project_asks_for_in_the_words_of_pip(tmp_path):
         ("requirements.txt", 3, "numpy<2"),
         ("requirements.txt", 4, f"https://example.org/{wheel}"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "slugs"),
+    [
+        ("requirements.txt", "torch==2.1.1\nnumpy~=2.2\n", {"numpy-abi"}),
+        ("requirements.txt", "torch==2.1.1\nnumpy>=1.24,<3\n", set()),
+        ("requirements.txt", "torch==2.5.0\nnumpy>=2.0\n", set()),
+        (
+            "pyproject.toml",
+            '[tool.poetry.dependencies]\npython = "3.11.*"\ntorch = "2.1.1"\nnumpy = "~2.0.1"\n',
+            {"numpy-abi"},
+        ),
+        ("pyproject.toml", '[tool.poetry.dependencies]\npython = "3.11.*"\ntorch = "2.1.1"\nnumpy = "^1.26"\n', set()),
+        (
+            "pyproject.toml",
+            '[project]\nname = "x"\nrequires-python = "==3.11.*"\ndependencies = ["torch==2.1.1", "numpy>2"]\n',
+            {"numpy-abi"},
+        ),
+    ],
+)
+def test_a_range_that_begins_at_numpy_2_is_numpy_2(name, text, slugs):
+    assert loud(text, name, Goal.TRAIN) == slugs

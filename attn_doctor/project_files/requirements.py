@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 from attn_doctor.knowledge import built_packages
 from attn_doctor.model.project_file import ProjectFile, Said, Wish
 from attn_doctor.model.requirements import Requirement, read_requirement, read_wheel_name
+from attn_doctor.model.versions import pair
 
 _INDEX = re.compile(r"download\.pytorch\.org/whl/(?:nightly/)?(?P<flavour>cu\d{2,3}|cpu|xpu|rocm\d+\.\d+(?:\.\d+)?)\b")
 _WITH_VALUE = {
@@ -57,9 +58,21 @@ def _may_hold(marker: str) -> bool:
 
 
 def exact(requirement: Requirement) -> str | None:
-    """Return the only version that a requirement allows: "2.5.8" for "==2.5.8", "2.5" for "==2.5.*"; None for a range."""
+    """Return the only version that a requirement allows: "2.5.8" for "==2.5.8", "2.5" for "==2.5.*"; None for a range.
+
+    For a range of NumPy that begins at 2.0 or later it is the lowest one, because every other one is a NumPy 2 as well: "2.1" for
+    "numpy>=2.1". Which NumPy 2 it is decides nothing.
+    """
     pinned = [s.version for s in requirement.specifier if s.operator in ("==", "===")]
-    return pinned[0].removesuffix(".*") if len(pinned) == 1 else None
+    if len(pinned) == 1:
+        return pinned[0].removesuffix(".*")
+    lowest = [s.version for s in requirement.specifier if s.operator in (">=", "~=", ">")]
+    return lowest[0] if canonicalize_name(requirement.name) == "numpy" and any(map(numpy_2, lowest)) else None
+
+
+def numpy_2(version: str) -> bool:
+    """Return whether a version of NumPy has the binary interface of NumPy 2: "2.1", not "1.26.4"."""
+    return (pair(version) or (0, 0)) >= (2, 0)
 
 
 def flavour_of(text: str, line: int) -> Said | None:

@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 from attn_doctor.errors import NotExamined
 from attn_doctor.model.project_file import ProjectFile, Said, Wish
 from attn_doctor.model.requirements import allowed
-from attn_doctor.project_files.requirements import flavour_of, wish_of
+from attn_doctor.project_files.requirements import flavour_of, numpy_2, wish_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -190,6 +190,9 @@ def _of_poetry(poetry: Mapping[str, Any], lines: list[str]) -> Iterator[Wish]:
                 yield wish
             elif isinstance(version, str) and name != "python":
                 pinned = version.removeprefix("==").strip() if re.fullmatch(r"(?:==)?\s*\d[\w.+]*", version) else None
+                lowest = re.match(r"(?:[~^]|>=)\s*(\d[\w.]*)", version)
+                if name == "numpy" and lowest and numpy_2(lowest[1]):
+                    pinned = lowest[1]
                 yield Wish(name=canonicalize_name(name), text=f"{name} {version}", line=line, version=pinned)
 
 
