@@ -314,10 +314,15 @@ def _of_hopper(facts: Facts, because: str) -> tuple[Fix, ...]:
 def for_gpu(facts: Facts, name: str) -> tuple[Fix, ...]:
     """Return the fixes for a package without code for this GPU: a build for this GPU or a newer release, and another attention backend."""
     row = built_packages.row_of(name)
-    gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
-    known = next((g.compute_capability for g in gpus if isinstance(g.compute_capability, str)), None)
+    known = code_for_gpu.capabilities(facts)
     arch = (
-        (commands.variable("TORCH_CUDA_ARCH_LIST", known, f"the next steps compile {name} for the present GPU"),)
+        (
+            commands.variable(
+                "TORCH_CUDA_ARCH_LIST",
+                known,
+                f"the next steps compile {name} for the present GPU{'s' if ';' in known else ''}",
+            ),
+        )
         if known is not None
         else code_for_gpu.asked_arch(facts)
     )
