@@ -288,6 +288,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message="A process of the build was killed. The usual reason is that memory ran out.",
         evidence=building.lines(hints),
+        variant=make_builds.target(seen),
         confidence=Confidence.HIGH if sure else Confidence.MEDIUM,
     )
 
@@ -302,6 +303,8 @@ def _repeat(facts: Facts, variant: Variant | None) -> Step:
     """Return the step that builds again, by what had built: make, the running program, or an installer."""
     if isinstance(variant, make_builds.ByMake):
         return make_builds.again(facts)
+    if isinstance(variant, make_builds.ByTarget):
+        return make_builds.target_again(facts, variant)
     if isinstance(variant, AtRunTime):
         words = (
             f"start the program again in this shell: it compiles {variant.name} itself, now with one compiler at a time"
@@ -347,7 +350,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             if isinstance(hit.variant, make_builds.ByMake)
             else [package_cures.fewer_jobs(facts, 1)]
         )
-        steps.append(memory_cures.swap(facts, "if this is not enough: "))
-        steps.append(_repeat(facts, hit.variant))
+        repeated = _repeat(facts, hit.variant)
+        swap = memory_cures.swap(facts, "if this is not enough: ")
+        steps += [repeated, swap] if isinstance(hit.variant, make_builds.ByTarget) else [swap, repeated]
     less = Fix(title="Build with less at once", steps=tuple(steps), verify=building.verify(facts))
     return (less,) if isinstance(hit.variant, AtRunTime) else building.with_own_build(facts, less)

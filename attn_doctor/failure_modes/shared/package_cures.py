@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.commands import places
-from attn_doctor.failure_modes.shared import checkout, code_for_gpu, package_wheels, subject, torch_steps
+from attn_doctor.failure_modes.shared import checkout, code_for_gpu, linked_wheels, package_wheels, subject, torch_steps
 from attn_doctor.failure_modes.shared.subject import FLASH_ATTN
 from attn_doctor.knowledge import built_packages
 from attn_doctor.knowledge.rows import BuiltPackage
@@ -97,7 +97,7 @@ def build(
         release = built_packages.for_old_torch(row, version if isinstance(version, str) else None)
         why += f"; {release} is the last release for torch {version}" if release else ""
     return commands.install(
-        asked if release is None else f"{name}=={release}",
+        linked_wheels.requirement(facts, asked) if release is None else f"{name}=={release}",
         why=why,
         changes=f"adds {name}",
         no_build_isolation=True,
