@@ -22,7 +22,6 @@ _DASHED = "$(echo $RELEASE | tr . -)"  # "12-8": NVIDIA's repository writes the 
 _GCC_OF_OLD, _GCC = 7, 11
 # Python 3.7 and older have no torch newer than 1.13, and most of theirs is for CUDA 10 and 11.0 to 11.3: https://download.pytorch.org/whl/torch/
 _LAST_OLD_PYTHON = (3, 7)
-_LAST_PYTHON_OF_OLD_MSVC = (3, 9)
 _OF_11 = (11, 8)
 
 
@@ -116,10 +115,9 @@ def _of_windows(facts: Facts, floor: str | None) -> tuple[Step, ...]:
         "adds a CUDA toolkit",
         takes="about 3 GB",
     )
-    python = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
-    old = python is not None and python <= _LAST_PYTHON_OF_OLD_MSVC
+    # The CUDA is not known here, and nvcc before 12.4 refuses the newest MSVC: the toolset that every nvcc from 11.6 on accepts.
     # nvcc compiles nothing without MSVC, which therefore comes before the toolkit. A new prompt has CUDA_PATH, which NVIDIA's installer sets.
-    first, *prompt = host_compilers.studio(facts, _OF_11 if old else (13, 0)) or (None,)
+    first, *prompt = host_compilers.studio(facts, _OF_11) or (None,)
     if prompt:
         words = f"{prompt[0].why}; a prompt that is opened after the installer has CUDA_PATH, which torch reads"
         prompt = [msgspec.structs.replace(prompt[0], why=words), *prompt[1:]]
