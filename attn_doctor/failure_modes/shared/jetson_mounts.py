@@ -76,13 +76,9 @@ def fixes(facts: Facts, found: OfBoard) -> tuple[Fix, ...]:
         "none",
     )
     cases = " ".join(f"{number}) T={tag};;" for number, tag in _TAGS)
+    start = 'if [ -n "$T" ]; then sudo docker run -it --rm --runtime nvidia --network host nvcr.io/nvidia/l4t-pytorch:$T; else echo "no image for $L"; fi'
     run = commands.by_hand(
-        (
-            "sh",
-            "-c",
-            f"case $L in {cases} *) T=;; esac; "
-             'if [ -n "$T" ]; then sudo docker run -it --rm --runtime nvidia --network host nvcr.io/nvidia/l4t-pytorch:$T; else echo "no image for $L"; fi',
-        ),
+        ("sh", "-c", f"case $L in {cases} *) T=;; esac; {start}"),
         "starts the image of NVIDIA's torch for that release. It prints 'no image' for JetPack 4.3 (32.3) and older: bring the board to JetPack 4.6 first "
         "(https://developer.nvidia.com/embedded/jetpack-archive; NVIDIA's SDK Manager writes the board anew)",
         "a new container",
