@@ -159,7 +159,10 @@ def _lock(stated: StatedFacts) -> str | None:
     if stated.installer.value in ("poetry", "pdm", "pixi"):
         return f"{stated.installer.value}.lock"
     command = stated.command.value if isinstance(stated.command, Stated) else ""
-    return "uv.lock" if stated.installer.value == "uv" and _OF_A_PROJECT.search(command) else None
+    typed = (
+        f"{command}\n{stated.installer.place.text}"  # the last command may be another one than the one that installed
+    )
+    return "uv.lock" if stated.installer.value == "uv" and _OF_A_PROJECT.search(typed) else None
 
 
 def _platform(os: str, machine: str) -> str:
