@@ -100,3 +100,51 @@ def test_a_nightly_torch_gets_the_triton_before(tmp_path: Path, torch: str, trit
 def test_the_msvc_for_an_unknown_torch_is_one_that_every_nvcc_takes() -> None:
     log = '  File "C:\\m\\envs\\avatar\\lib\\site-packages\\torch\\utils\\cpp_extension.py", line 2416, in _join_cuda_home\nOSError: CUDA_HOME environment variable is not set. Please set it to your CUDA install root.\n'
     assert "Component.VC.14.38" in told(log).lines[0][0]
+
+
+def test_cuda_10_comes_from_its_installer() -> None:
+    log = '  File "/home/me/.local/lib/python3.8/site-packages/torch/utils/cpp_extension.py", line 1252, in _join_cuda_home\nOSError: CUDA_HOME environment variable is not set. Please set it to your CUDA install root.\n'
+    lines = told(log).lines[0]
+    (case,) = (line for line in lines if "case $RELEASE" in line)
+    assert lines.index(case) < next(i for i, line in enumerate(lines) if "apt-get install" in line)
+    script = case.removeprefix("sh -c ").replace("wget ", "echo ").replace("&& sh ", "&& echo ")
+    for release, file in (
+        ("10.2", "cuda_10.2.89_440.33.01_linux.run"),
+        ("10.1", "cuda_10.1.243_418.87.00_linux.run"),
+        ("11.8", ""),
+    ):
+        done = subprocess.run(
+            ["bash", "-c", script],
+            capture_output=True,
+            text=True,
+            env={"RELEASE": release, "HOME": "/h", "PATH": "/usr/bin:/bin"},
+        )
+        assert (file in done.stdout, done.returncode) == (True, 0)
+        assert bool(done.stdout) is bool(file)
+
+
+def test_a_project_of_uv_keeps_the_cure() -> None:
+    log = """$ uv sync --extra cuda
+ + torch==2.9.0
+$ .venv/bin/python train.py
+  File "/home/me/pose/.venv/lib/python3.12/site-packages/torch/__init__.py", line 427, in <module>
+    from torch._C import *  # noqa: F403
+ImportError: libcudnn.so.9: cannot open shared object file: No such file or directory
+"""
+    line = told(log).lines[0][0]
+    assert line.startswith("uv add --reinstall-package torch")
+    assert told(log.replace("uv sync --extra cuda", "uv pip install torch")).lines[0][0].startswith("uv pip install")
+
+
+def test_no_line_has_a_word_to_fill_in() -> None:
+    log = "  File \"/v/lib/python3.11/site-packages/torch/utils/cpp_extension.py\", line 2107, in _run_ninja_build\nsubprocess.CalledProcessError: Command '['ninja', '-v']' returned non-zero exit status 1.\n"
+    answer = told(log)
+    assert answer.slug == "build-failed-unspecified"
+    assert "PACKAGE" not in str(answer.lines)
+
+
+def test_a_pod_has_a_cure_of_its_own_where_the_container_is_not_known() -> None:
+    log = "RuntimeError: DataLoader worker (pid 41) is killed by signal: Bus error. It is possible that dataloader's workers are out of shared memory. Please try to raise your shared memory limit.\n"
+    answer = told(log)
+    assert answer.titles[1].startswith("In a pod of Kubernetes: ")
+    assert "emptyDir: {medium: Memory" in answer.words

@@ -43,6 +43,8 @@ def steps(facts: Facts, floor: str | None = None) -> tuple[Step, ...]:
     if found is None and not isinstance(facts.system.distribution, str):
         root = "without root: the line that asks torch, then conda install -c nvidia/label/cuda-$RELEASE.0 cuda-toolkit"
         *kept, get, home = cuda_toolkits.as_ubuntu(facts, _DASHED, "$RELEASE", root)
+        if _may_be_cuda_10(facts):
+            return _ask(facts, floor), _cuda_10(), *kept, get, _where()
         return (*kept, _ask(facts, floor), get, home)
     if found is None or places.manager(facts) not in ("apt-get", None):
         return ()
@@ -60,6 +62,35 @@ def steps(facts: Facts, floor: str | None = None) -> tuple[Step, ...]:
         "none",
     )
     return (*made, _ask(facts, floor), get, where)
+
+
+_LAST_PYTHON_OF_CUDA_10 = (3, 9)  # torch 1.12 is the last for CUDA 10.2: https://download.pytorch.org/whl/cu102/torch/
+
+
+def _may_be_cuda_10(facts: Facts) -> bool:
+    python = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
+    return python is not None and python <= _LAST_PYTHON_OF_CUDA_10 and places.architecture(facts) == "x86_64"
+
+
+def _cuda_10() -> Step:
+    """Return the step for CUDA 10, which NVIDIA's repositories have for Ubuntu 18.04 and older alone, and conda's channels not at all."""
+    cases = " ".join(f"{major}.{minor}) F={file};;" for (major, minor), file in cuda_toolkits.RUNFILES.items())
+    line = (
+        f'case $RELEASE in {cases} *) F=;; esac; [ -z "$F" ] || '
+        f'(wget {cuda_toolkits.OF_RUNFILES}/$F && sh $(basename $F) --silent --toolkit --toolkitpath="$HOME/cuda-$RELEASE")'
+    )
+    why = (
+        "if that was 10.1 or 10.2: NVIDIA's installer of it, into your home folder, without root and without a driver; leave the three lines with apt-get and dpkg out then. Its nvcc "
+        "takes gcc 8 at most. For any other CUDA it does nothing"
+    )
+    return commands.by_hand(("sh", "-c", line), why, "adds the CUDA toolkit", takes="about 5 GB")
+
+
+def _where() -> Step:
+    line = 'export CUDA_HOME=$(ls -d /usr/local/cuda-$RELEASE "$HOME/cuda-$RELEASE" 2>/dev/null | head -n 1)'
+    return commands.by_hand(
+        ("sh", "-c", line), "the folder in which the toolkit is now", "CUDA_HOME, in this shell alone", "none"
+    )
 
 
 def _ask(facts: Facts, floor: str | None, program: str = _ASKED) -> Step:
