@@ -148,3 +148,26 @@ def test_a_pod_has_a_cure_of_its_own_where_the_container_is_not_known() -> None:
     answer = told(log)
     assert answer.titles[1].startswith("In a pod of Kubernetes: ")
     assert "emptyDir: {medium: Memory" in answer.words
+
+
+def test_a_cuda_that_could_not_be_collected_is_a_cpu_build() -> None:
+    log = """Collecting environment information...
+PyTorch version: 2.3.1
+CUDA used to build PyTorch: Could not collect
+ROCM used to build PyTorch: N/A
+OS: Microsoft Windows 10 Pro
+Python version: 3.11.9 (64-bit runtime)
+Is CUDA available: False
+GPU models and configuration: GPU 0: NVIDIA GeForce RTX 3060
+Nvidia driver version: 560.94
+"""
+    answer = told(log)
+    assert answer.slug == "torch-cpu-build"
+    assert "torch==2.3.1" in answer.lines[0][0]
+
+
+def test_a_jetson_is_known_by_the_kernel_that_conda_prints() -> None:
+    log = "Jetson Nano\n       virtual packages : __linux=4.9.299=0\n$ pip install torch torchvision\n>>> torch.cuda.is_available()\nFalse\n"
+    lines = told(log).lines[0]
+    assert lines[0] == "python3 --version"
+    assert any(line.endswith("torch-1.10.0-cp36-cp36m-linux_aarch64.whl") for line in lines)

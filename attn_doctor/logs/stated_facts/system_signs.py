@@ -216,6 +216,7 @@ SIGNS = (
     Sign(("/gpfs/", "/lustre/", "/beegfs/", "/scratch/", "/nobackup/", "/glade/"), r"(?<![\w.-])/(?:gpfs|lustre|beegfs|glade|nobackup|scratch/(?:users?|[a-z]\w+/\w+))/", _CLUSTER, "implied"),
     Sign(("/cvmfs/", "/sw/", "/cm/shared/", "/opt/ohpc/", "/opt/software/", "/cluster/", "/easybuild/", "/spack/"), r"(?<![\w./-])/(?:cvmfs|sw|cm/shared|opt/ohpc|opt/software|cluster/(?:software|apps|easybuild))/\w|/(?:easybuild|spack)/(?:software|opt)/", _CLUSTER, "implied"),
     # Boards
+    Sign(("__linux=",), r"\b__linux=(?P<kernel>\d+\.\d+\.\d+)(?==0)"),  # conda info: a virtual package
     Sign(("-tegra",), r"\b(?P<kernel>\d+\.\d+\.\d+-tegra)\b", _JETSON),
     Sign(("/tegra", "linux-gnu/nvidia"), r"/aarch64-linux-gnu/(?:tegra|nvidia)\b", _JETSON, "implied"),
     Sign(("JetPack", "Jetpack", "jetpack"), r"\b[Jj]et[Pp]ack(?: SDK| version|版本)?\s?[:=：]?\s?(?P<jetpack>[4-7](?:\.\d+){1,2})\b", _JETSON),
