@@ -146,7 +146,7 @@ def test_no_line_has_a_word_to_fill_in() -> None:
 def test_a_pod_has_a_cure_of_its_own_where_the_container_is_not_known() -> None:
     log = "RuntimeError: DataLoader worker (pid 41) is killed by signal: Bus error. It is possible that dataloader's workers are out of shared memory. Please try to raise your shared memory limit.\n"
     answer = told(log)
-    assert answer.titles[1].startswith("In a pod of Kubernetes: ")
+    assert answer.titles[2].startswith("In a pod of Kubernetes: ")
     assert "emptyDir: {medium: Memory" in answer.words
 
 

@@ -233,7 +233,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if in_container(facts) is None:
         pod = _pod(facts)
         pod = msgspec.structs.replace(pod, title=f"In a pod of Kubernetes: {pod.title[0].lower()}{pod.title[1:]}")
-        return (_container(facts, "docker", ran.run), pod, less, machine)
+        return (_container(facts, "docker", ran.run), less, pod, machine)
     return (less, machine)
 
 
