@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from first_cures import cures, first
+from told_cures import told
 
 from attn_doctor.knowledge import amd
 
@@ -147,3 +148,22 @@ def test_onnx_runtime_that_misses_a_library_of_rocm_does_not_change_torch() -> N
     assert find[1] == "export LD_LIBRARY_PATH=/opt/rocm/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
     assert "rocm-rel-7.0/" in str(wheel[-1])
     assert "torch" not in str(wheel)
+
+
+def test_the_gpu_of_hips_own_log_gets_its_override_in_one_line() -> None:
+    log = """:1:hip_code_object.cpp      :507 : hipErrorNoBinaryForGpu: Unable to find code object for all current devices!
+:1:hip_code_object.cpp      :511 :     amdgcn-amd-amdhsa--gfx902:xnack+ - [Not Found]
+Aborted (core dumped)
+"""
+    answer = told(log)
+    assert answer.slug == "rocm-gfx-not-in-build"
+    assert "HSA_OVERRIDE_GFX_VERSION" in answer.words
+    assert "9.0.0" in answer.words
+    assert "kfd/topology" not in answer.words
+
+
+@pytest.mark.parametrize(
+    ("name", "gfx"), [("AMD Ryzen Embedded V1807B", "gfx902"), ("AMD Ryzen 5 2500U", "gfx902"), ("Ryzen 3 3200U", None)]
+)
+def test_the_first_ryzen_processors_with_graphics(name: str, gfx: str | None) -> None:
+    assert amd.gfx_of_processor(name) == gfx

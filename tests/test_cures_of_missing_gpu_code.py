@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from first_cures import cures, first
+from told_cures import told
 
 NO_CODE = "RuntimeError: CUDA error: no kernel image is available for execution on the device\n"
 CALL = '  File "/home/user/m/scan.py", line 40, in forward\n    out = my_scan_cuda.fwd(u, delta)\n'
@@ -107,3 +108,11 @@ def test_onnx_runtime_without_code_leaves_torch_alone() -> None:
 )
 def test_a_program_with_options_of_its_own_for_the_processor(where: str, line: str) -> None:
     assert line in cures(where + OLD.format("NVIDIA GeForce GT 730"))[0]
+
+
+def test_code_is_compiled_for_every_gpu_that_the_log_names():
+    log = "GPU: Tesla P40\nGPU: Tesla V100\nerror in modulated_deformable_im2col: no kernel image is available for execution on the device\n"
+    answer = told(log)
+    assert answer.slug == "no-kernel-image"
+    assert "6.1;7.0" in answer.words
+    assert "sed -i" not in answer.words

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from first_cures import READER, cures, first
 from recorded_logs import LOGS
+from told_cures import told
 from whole_machines import RTX_4090
 
 from attn_doctor import commands
@@ -175,3 +176,15 @@ def test_a_torch_that_is_likely_there_is_asked_for_and_not_replaced(typed, modul
     lines = [line or "" for line in cures(BUILD.format(typed=typed, module=module, line=f"import {module}"))[0]]
     assert any('-c "import torch;' in line for line in lines) is asks
     assert any("pip install" in line and "torch" in line.replace("flash", "") for line in lines) is installs
+
+
+FBGEMM = 'OSError: [WinError 126] The specified module could not be found. Error loading "D:\\ai\\env\\Lib\\site-packages\\torch\\lib\\fbgemm.dll" or one of its dependencies.\n'
+
+
+@pytest.mark.parametrize(("python", "torch"), [("3.11.9", True), ("3.14.0", False)])
+def test_the_build_tools_come_alone_where_torch_2_4_1_has_no_build(python: str, torch: bool) -> None:
+    answer = told(f"Python {python} (tags/v{python}) [MSC v.1943 64 bit (AMD64)] on win32\n>>> import torch\n{FBGEMM}")
+    assert answer.slug == "windows-dll-missing"
+    assert [title for title in answer.titles if "2.4.1" in title] == (answer.titles[:1] if torch else [])
+    assert "no build of torch" not in answer.words
+    assert "winget install Microsoft.VisualStudio.2022.BuildTools" in answer.lines[-1][0]

@@ -7,7 +7,14 @@ from attn_doctor.knowledge import amd
 
 @pytest.mark.parametrize(
     ("gfx", "override"),
-    [("gfx1031", "10.3.0"), ("gfx1034", "10.3.0"), ("gfx90c", "9.0.0"), ("gfx1102", "11.0.0"), ("gfx1103", None)],
+    [
+        ("gfx902", "9.0.0"),
+        ("gfx1031", "10.3.0"),
+        ("gfx1034", "10.3.0"),
+        ("gfx90c", "9.0.0"),
+        ("gfx1102", "11.0.0"),
+        ("gfx1103", None),
+    ],
 )
 def test_the_override_of_a_gpu(gfx, override):
     row = amd.override(gfx)
@@ -41,4 +48,4 @@ def test_the_number_of_a_card_by_its_name(card, gfx):
 
 def test_no_override_that_hangs_a_machine_is_listed():
     assert "gfx1103" not in amd.overrides()
-    assert amd.overrides().startswith("gfx90c: 9.0.0; gfx1010")
+    assert amd.overrides().startswith("gfx902, gfx90c: 9.0.0; gfx1010")

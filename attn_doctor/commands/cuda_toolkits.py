@@ -164,6 +164,14 @@ _FIRST_OF_CONDA = (11, 3)
 _OLD_GCC = 7
 
 
+# The part of the address between the release and the file, https://developer.nvidia.com/cuda-toolkit-archive
+RUNFILES = {
+    (10, 2): "10.2/Prod/local_installers/cuda_10.2.89_440.33.01_linux.run",
+    (10, 1): "10.1/Prod/local_installers/cuda_10.1.243_418.87.00_linux.run",
+}
+OF_RUNFILES = "https://developer.download.nvidia.com/compute/cuda"
+
+
 def _by_runfile(facts: Facts, version: Version) -> tuple[Step, ...]:
     """Return the steps for a CUDA older than each package of conda: NVIDIA's runfile, into the home folder.
 
@@ -171,9 +179,16 @@ def _by_runfile(facts: Facts, version: Version) -> tuple[Step, ...]:
     """
     label = dotted(version)
     home = f"$HOME/cuda-{label}"
+    file = RUNFILES.get((version[0], version[1])) if places.architecture(facts) == "x86_64" else None
+    install = f'--silent --toolkit --toolkitpath="{home}"'
+    line = f"sh cuda_{label}*_linux*.run {install}"
+    why = f"download the runfile of CUDA {label} from {DOWNLOADS} into this folder first: conda's packages begin with CUDA 11.3. This needs no root, and leaves the driver alone"
+    if file is not None:
+        line = f"wget {OF_RUNFILES}/{file} && sh {file.rpartition('/')[2]} {install}"
+        why = f"NVIDIA's installer of CUDA {label}: conda's packages begin with CUDA 11.3. This needs no root, and leaves the driver alone"
     get = commands.by_hand(
-        ("sh", "-c", f'sh cuda_{label}*_linux*.run --silent --toolkit --toolkitpath="{home}"'),
-        f"download the runfile of CUDA {label} from {DOWNLOADS} into this folder first: conda's packages begin with CUDA 11.3. This needs no root, and leaves the driver alone",
+        ("sh", "-c", line),
+        why,
         f"adds {home}",
         takes="about 5 GB",
     )

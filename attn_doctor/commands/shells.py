@@ -53,7 +53,10 @@ def _line(step: Step, shell: str) -> str | None:
         return _assignment(step.name, step.value, shell)
     if not step.argv:
         return None
-    if step.argv[:2] == ("sh", "-c") and len(step.argv) == _SCRIPT and shell not in ("powershell", "cmd", "windows"):
+    script = step.argv[:2] == ("sh", "-c") and len(step.argv) == _SCRIPT
+    if script and (kept := _exported(step.argv[2], shell)) is not None:
+        return kept
+    if script and shell not in ("powershell", "cmd", "windows"):
         # A pipe, or two commands of which the second needs the first: a POSIX shell reads the words as they are.
         return {"notebook": "!", "dockerfile": "RUN "}.get(shell, "") + step.argv[2]
     typed = starts_container(step.argv)
@@ -65,6 +68,25 @@ def _line(step: Step, shell: str) -> str | None:
     if shell == "dockerfile" and step.argv[0] not in _OF_THE_HOST:
         return f"RUN {quoted(step.argv)}"
     return quoted(step.argv, shell, typed=typed)
+
+
+_EXPORT = re.compile(r"export (?P<name>[A-Z][A-Z0-9_]*)=(?P<quote>\"?)(?P<value>[^\s\";&|]+|\$\([^()]+\))(?P=quote)")
+
+
+def _exported(script: str, shell: str) -> str | None:
+    """Return the line for a notebook or a Dockerfile that does what `export NAME=VALUE` does in a shell; None for other scripts and shells.
+
+    There each line starts a shell of its own, so that what it exports is gone after it.
+    """
+    found = _EXPORT.fullmatch(script) if shell in ("notebook", "dockerfile") else None
+    if found is None or "${" in found["value"]:
+        return None
+    name, value = found["name"], found["value"]
+    if shell == "dockerfile":
+        return None if value.startswith("$(") else f'ENV {name}="{value.replace("$HOME", "/root")}"'
+    if value.startswith("$("):
+        return f'import os, subprocess; os.environ["{name}"] = subprocess.getoutput({value[2:-1]!r})'
+    return f'import os; os.environ["{name}"] = os.path.expandvars("{value}")'
 
 
 def starts_container(argv: tuple[str, ...]) -> bool:

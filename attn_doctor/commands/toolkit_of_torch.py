@@ -22,7 +22,6 @@ _DASHED = "$(echo $RELEASE | tr . -)"  # "12-8": NVIDIA's repository writes the 
 _GCC_OF_OLD, _GCC = 7, 11
 # Python 3.7 and older have no torch newer than 1.13, and most of theirs is for CUDA 10 and 11.0 to 11.3: https://download.pytorch.org/whl/torch/
 _LAST_OLD_PYTHON = (3, 7)
-_LAST_PYTHON_OF_OLD_MSVC = (3, 9)
 _OF_11 = (11, 8)
 
 
@@ -44,6 +43,8 @@ def steps(facts: Facts, floor: str | None = None) -> tuple[Step, ...]:
     if found is None and not isinstance(facts.system.distribution, str):
         root = "without root: the line that asks torch, then conda install -c nvidia/label/cuda-$RELEASE.0 cuda-toolkit"
         *kept, get, home = cuda_toolkits.as_ubuntu(facts, _DASHED, "$RELEASE", root)
+        if _may_be_cuda_10(facts):
+            return _ask(facts, floor), _cuda_10(), *kept, get, _where()
         return (*kept, _ask(facts, floor), get, home)
     if found is None or places.manager(facts) not in ("apt-get", None):
         return ()
@@ -61,6 +62,35 @@ def steps(facts: Facts, floor: str | None = None) -> tuple[Step, ...]:
         "none",
     )
     return (*made, _ask(facts, floor), get, where)
+
+
+_LAST_PYTHON_OF_CUDA_10 = (3, 9)  # torch 1.12 is the last for CUDA 10.2: https://download.pytorch.org/whl/cu102/torch/
+
+
+def _may_be_cuda_10(facts: Facts) -> bool:
+    python = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
+    return python is not None and python <= _LAST_PYTHON_OF_CUDA_10 and places.architecture(facts) == "x86_64"
+
+
+def _cuda_10() -> Step:
+    """Return the step for CUDA 10, which NVIDIA's repositories have for Ubuntu 18.04 and older alone, and conda's channels not at all."""
+    cases = " ".join(f"{major}.{minor}) F={file};;" for (major, minor), file in cuda_toolkits.RUNFILES.items())
+    line = (
+        f'case $RELEASE in {cases} *) F=;; esac; [ -z "$F" ] || '
+        f'(wget {cuda_toolkits.OF_RUNFILES}/$F && sh $(basename $F) --silent --toolkit --toolkitpath="$HOME/cuda-$RELEASE")'
+    )
+    why = (
+        "if that was 10.1 or 10.2: NVIDIA's installer of it, into your home folder, without root and without a driver; leave the three lines with apt-get and dpkg out then. Its nvcc "
+        "takes gcc 8 at most. For any other CUDA it does nothing"
+    )
+    return commands.by_hand(("sh", "-c", line), why, "adds the CUDA toolkit", takes="about 5 GB")
+
+
+def _where() -> Step:
+    line = 'export CUDA_HOME=$(ls -d /usr/local/cuda-$RELEASE "$HOME/cuda-$RELEASE" 2>/dev/null | head -n 1)'
+    return commands.by_hand(
+        ("sh", "-c", line), "the folder in which the toolkit is now", "CUDA_HOME, in this shell alone", "none"
+    )
 
 
 def _ask(facts: Facts, floor: str | None, program: str = _ASKED) -> Step:
@@ -116,10 +146,9 @@ def _of_windows(facts: Facts, floor: str | None) -> tuple[Step, ...]:
         "adds a CUDA toolkit",
         takes="about 3 GB",
     )
-    python = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
-    old = python is not None and python <= _LAST_PYTHON_OF_OLD_MSVC
+    # The CUDA is not known here, and nvcc before 12.4 refuses the newest MSVC: the toolset that every nvcc from 11.6 on accepts.
     # nvcc compiles nothing without MSVC, which therefore comes before the toolkit. A new prompt has CUDA_PATH, which NVIDIA's installer sets.
-    first, *prompt = host_compilers.studio(facts, _OF_11 if old else (13, 0)) or (None,)
+    first, *prompt = host_compilers.studio(facts, _OF_11) or (None,)
     if prompt:
         words = f"{prompt[0].why}; a prompt that is opened after the installer has CUDA_PATH, which torch reads"
         prompt = [msgspec.structs.replace(prompt[0], why=words), *prompt[1:]]

@@ -61,9 +61,15 @@ def own_index(gfx: str) -> str | None:
     return f"https://repo.amd.com/rocm/whl/{family}/" if family else None
 
 
-# The graphics in Ryzen processors, by the last digits of the name. 5000: Lucienne, Cezanne, Barcelo; 7035: Rembrandt; 7040 and 8040: Phoenix.
+# The graphics in Ryzen processors, by the last digits of the name. 2000 and 3000: Raven Ridge, Picasso; 5000: Lucienne, Cezanne, Barcelo; 7035: Rembrandt; 7040 and 8040: Phoenix.
 # https://en.wikipedia.org/wiki/List_of_AMD_processors_with_3D_graphics
 _RYZEN = (
+    (
+        re.compile(
+            r"Ryzen (?:\w+ ){0,3}?(?:2[2-8]\d{2}|3[4-7]\d{2})(?:U|H|G|GE)\b|Ryzen Embedded V1\d{3}B\b", re.IGNORECASE
+        ),
+        "gfx902",
+    ),
     (re.compile(r"Ryzen (?:\w+ ){0,3}?[45]\d{3}(?:U|H|HS|HX|G|GE|C)\b", re.IGNORECASE), "gfx90c"),
     (re.compile(r"Ryzen (?:\w+ ){0,3}?7\d30(?:U|H|HS|C)\b", re.IGNORECASE), "gfx90c"),
     (re.compile(r"Ryzen (?:\w+ ){0,3}?(?:6\d{3}|7\d35)(?:U|H|HS|HX|C)\b", re.IGNORECASE), "gfx1035"),

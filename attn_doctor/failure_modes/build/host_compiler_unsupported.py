@@ -45,6 +45,8 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from attn_doctor import commands
 from attn_doctor.commands import cuda_toolkits, host_compilers
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known, present
@@ -147,6 +149,12 @@ MODE = FailureMode(
             literal="exception specification is incompatible",
             sample='/usr/include/bits/mathcalls.h(79): error: exception specification is incompatible with that of previous function "cospi"',
         ),
+        Sign(
+            pattern=r"(?P<systems_nvcc>(?<![\w.])/usr/bin/nvcc) ",
+            literal="/usr/bin/nvcc ",
+            sample="[1/3] /usr/bin/nvcc -I/v/lib/python3.10/site-packages/torch/include -c a.cu -o a.o",
+            strength="context",
+        ),
     ),
     recipe=Recipe(
         does="compiles an empty kernel with a real nvcc whose host compiler says that it is gcc 99",
@@ -193,6 +201,7 @@ class Newest(Variant, frozen=True, kw_only=True):
     """Hold the newest host compiler that nvcc supports, as its error names it: the major version of gcc, or the year of Visual Studio."""
 
     gcc: int | None = None
+    systems_nvcc: bool = False  # the nvcc of the distribution, /usr/bin/nvcc
     studio: int | None = None
 
 
@@ -243,9 +252,17 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message="nvcc cannot read the headers of the host compiler or of the C library: they are newer than this nvcc.",
         evidence=evidence,
         # CUDA 11.7 and newer support gcc 11; older ones support gcc 10 at most.
-        variant=Newest(gcc=int(headers) - 1) if headers else None,
+        variant=Newest(gcc=int(headers) - 1, systems_nvcc=seen.group("systems_nvcc") is not None) if headers else None,
         confidence=Confidence.MEDIUM,
     )
+
+
+def _outside_conda(facts: Facts) -> Facts:
+    """Return the facts without conda: its gcc has a sysroot of its own, and does not find CUDA's headers of the distribution in /usr/include.
+
+    https://docs.conda.io/projects/conda-build/en/stable/resources/compiler-tools.html (sysroot), https://packages.ubuntu.com/jammy/nvidia-cuda-toolkit
+    """
+    return msgspec.structs.replace(facts, interpreter=msgspec.structs.replace(facts.interpreter, kind="system"))
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
@@ -255,7 +272,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (*made, *look, _with_words(facts))
     named = hit.variant if isinstance(hit.variant, Newest) else Newest()
     limit = named.gcc or _newest_gcc(facts)
-    steps = host_compilers.at_most(facts, limit, studio=named.studio)
+    where = _outside_conda(facts) if named.systems_nvcc and facts.system.os != "windows" else facts
+    steps = host_compilers.at_most(where, limit, studio=named.studio)
     gcc = _installed(steps) or limit  # the newest gcc of this distribution may be older than the limit
     title = (
         f"Build with gcc {gcc}" if gcc and facts.system.os != "windows" else "Build with a compiler that nvcc supports"

@@ -213,6 +213,18 @@ MODE = FailureMode(
             sample="RuntimeError: Error building extension 'rasterizer_plugin': [1/16] c++ -MMD -MF common.o.d",
             strength="context",
         ),
+        *(
+            Sign(
+                pattern=rf"[\\/](?P<isolated>{literal}{rest})[\\/]",
+                literal=literal,
+                sample=f'  File "/t/{sample}/lib/python3.10/site-packages/torch/utils/cpp_extension.py", line 9, in x',
+                strength="context",
+            )
+            for literal, rest, sample in (
+                ("pip-build-env-", r"\w{4,12}", "pip-build-env-x1y2z3w4/overlay"),
+                ("builds-v0", r"[\\/]\.tmp\w{4,12}", "builds-v0/.tmpAb12cD"),
+            )
+        ),
         Sign(
             pattern=r"std::bad_alloc",
             literal="std::bad_alloc",
@@ -288,8 +300,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message="A process of the build was killed. The usual reason is that memory ran out.",
         evidence=building.lines(hints),
+        variant=make_builds.target(seen) or (Isolated() if seen.group("isolated") else None),
         confidence=Confidence.HIGH if sure else Confidence.MEDIUM,
     )
+
+
+class Isolated(Variant, frozen=True):
+    """Mark the case that the installer built in an environment of its own, where the package's build has all it needs."""
 
 
 class AtRunTime(Variant, frozen=True, kw_only=True):
@@ -302,11 +319,16 @@ def _repeat(facts: Facts, variant: Variant | None) -> Step:
     """Return the step that builds again, by what had built: make, the running program, or an installer."""
     if isinstance(variant, make_builds.ByMake):
         return make_builds.again(facts)
+    if isinstance(variant, make_builds.ByTarget):
+        return make_builds.target_again(facts, variant)
     if isinstance(variant, AtRunTime):
         words = (
             f"start the program again in this shell: it compiles {variant.name} itself, now with one compiler at a time"
         )
         return commands.by_hand((), words, "torch's folder of compiled extensions", "none", takes="minutes")
+    if isinstance(variant, Isolated) and subject.requirement(facts) is None:
+        words = "repeat your command in this shell, with no other option: its build gets this variable too. Compiling may take hours"
+        return commands.by_hand((), words, "adds the package", takes="hours")
     return building.build(facts, "with one compiler at a time")
 
 
@@ -347,7 +369,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             if isinstance(hit.variant, make_builds.ByMake)
             else [package_cures.fewer_jobs(facts, 1)]
         )
-        steps.append(memory_cures.swap(facts, "if this is not enough: "))
-        steps.append(_repeat(facts, hit.variant))
+        repeated = _repeat(facts, hit.variant)
+        swap = memory_cures.swap(facts, "if this is not enough: ")
+        steps += [repeated, swap] if isinstance(hit.variant, make_builds.ByTarget) else [swap, repeated]
     less = Fix(title="Build with less at once", steps=tuple(steps), verify=building.verify(facts))
     return (less,) if isinstance(hit.variant, AtRunTime) else building.with_own_build(facts, less)

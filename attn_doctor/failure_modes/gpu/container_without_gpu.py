@@ -333,4 +333,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if kind == "kubernetes":
         return (gpu_into_container.in_pod(facts),)
     command = hit.variant.command if isinstance(hit.variant, Started) else None
-    return (gpu_into_container.started_again(facts, kind, command),)
+    again = gpu_into_container.started_again(facts, kind, command)
+    if kind not in (None, "docker") or facts.grade != "stated":
+        return (again,)
+    return (again, gpu_into_container.host_without_toolkit(facts))

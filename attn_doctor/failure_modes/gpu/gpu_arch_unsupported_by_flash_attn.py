@@ -39,7 +39,7 @@ from typing import Literal
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known, present
 from attn_doctor.failure_modes.recipe import ASK_DRIVER, PlayedMachine, Recipe, StubDriver, StubGpu, Torch
-from attn_doctor.failure_modes.shared import cuda_start
+from attn_doctor.failure_modes.shared import cuda_start, own_flash_calls
 from attn_doctor.failure_modes.shared.fact_queries import version
 from attn_doctor.knowledge import flash_attention, pci_gpu
 from attn_doctor.logs.reader import Seen
@@ -86,6 +86,7 @@ MODE = FailureMode(
             sample='  File "/v/lib/python3.12/site-packages/vllm/v1/worker/gpu_worker.py", line 10, in x',
             strength="context",
         ),
+        *own_flash_calls.SIGNS,
         Sign(
             pattern=r"(?P<half>bf16) is only supported on A100\+ GPUs",
             literal=" is only supported on A100+ GPUs",
@@ -119,6 +120,7 @@ class Refused(Variant, frozen=True, kw_only=True):
 
     by: Literal["flash-attn", "xformers", "vllm"]
     with_xformers: bool = False  # this vLLM can use xformers instead
+    caller: str | None = None  # who calls flash-attn by its name: a value of own_flash_calls.of
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -167,6 +169,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         variant=Refused(
             by="xformers" if old or half else "vllm" if seen.group("vllm") else "flash-attn",
             with_xformers=seen.group("vllm") == "worker",
+            caller=own_flash_calls.of(seen),
         ),
         severity=Severity.ERROR,
     )
@@ -177,6 +180,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return _of_xformers(facts)
     if isinstance(hit.variant, Refused) and hit.variant.by == "vllm":
         return (_of_vllm(facts, with_xformers=hit.variant.with_xformers),)
+    if isinstance(hit.variant, Refused) and hit.variant.caller is not None:
+        return own_flash_calls.fixes(facts, hit.variant.caller)
     if version(facts, "flash-attn") is None:
         return (_own(facts),) if hit.variant is not None else ()
     step = commands.uninstall(

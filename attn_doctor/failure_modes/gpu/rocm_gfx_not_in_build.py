@@ -81,7 +81,7 @@ MODE = FailureMode(
         *integrated_amd.SIGNS,
         # A processor whose graphics are the GPU, in the words of a person.
         Sign(
-            pattern=r"(?P<apu>\bRyzen (?:\w+ ){0,3}?\d{4}(?:U|H|HS|HX|G|GE|C)\b)",
+            pattern=r"(?P<apu>\bRyzen (?:\w+ ){0,3}?(?:\d{4}(?:U|H|HS|HX|G|GE|C)|V\d{4}B)\b)",
             literal="Ryzen ",
             sample="CPU: AMD Ryzen 7 5700G with Radeon Graphics",
             strength="context",
@@ -112,6 +112,12 @@ MODE = FailureMode(
             pattern=r"program ISA amdgcn-amd-amdhsa--(?P<built>gfx[0-9a-f]{3,5})\S* is not compatible with the device ISA amdgcn-amd-amdhsa--(?P<gfx>gfx[0-9a-f]{3,5})",
             literal="is not compatible with the device ISA",
             sample="Error: The program ISA amdgcn-amd-amdhsa--gfx1100 is not compatible with the device ISA amdgcn-amd-amdhsa--gfx1030",
+        ),
+        # The same log lists the GPUs for which it found no code (hip_code_object.cpp).
+        Sign(
+            pattern=r"amdgcn-amd-amdhsa--(?P<gfx>gfx[0-9a-f]{3,5})\S* - \[Not Found\]",
+            literal=" - [Not Found]",
+            sample=":1:hip_code_object.cpp      :464 :     amdgcn-amd-amdhsa--gfx1032 - [Not Found]",
         ),
         # C++ programs print other texts. bitsandbytes names its source, ops.hip, which hipify made from ops.cu; ggml prints "ROCm error".
         # https://github.com/bitsandbytes-foundation/bitsandbytes/blob/main/csrc/ops.cuh,

@@ -35,6 +35,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from attn_doctor import commands
 from attn_doctor.commands import container_starts, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
@@ -229,7 +231,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     machine = Fix(title="Make /dev/shm larger", steps=(larger,), verify=commands.check(facts))
     if in_container(facts) is None:
-        return (_container(facts, "docker", ran.run), less, machine)
+        pod = _pod(facts)
+        pod = msgspec.structs.replace(pod, title=f"In a pod of Kubernetes: {pod.title[0].lower()}{pod.title[1:]}")
+        return (_container(facts, "docker", ran.run), less, pod, machine)
     return (less, machine)
 
 

@@ -42,7 +42,7 @@ from attn_doctor import commands
 from attn_doctor.commands import nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import ASK_DRIVER, PlayedMachine, Recipe, StubDriver, Torch
-from attn_doctor.failure_modes.shared import building, wsl_driver_model, wsl_first
+from attn_doctor.failure_modes.shared import building, old_windows, wsl_driver_model, wsl_first
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, fact
@@ -85,6 +85,7 @@ MODE = FailureMode(
     ),
     signs=(
         *wsl_first.SIGNS,
+        *old_windows.SIGNS,
         Sign(
             pattern=r"microsoft-standard-WSL2?",
             literal="microsoft-standard-WSL",
@@ -242,7 +243,9 @@ class Command(Variant, frozen=True):
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proven = any(m.strength == "proof" for m in seen.matches)
     named = any(
-        m.strength == "context" and "linux_driver" not in m.groups and not wsl_driver_model.is_sign(m)
+        m.strength == "context"
+        and not {"linux_driver", "build", "named"} & m.groups.keys()
+        and not wsl_driver_model.is_sign(m)
         for m in seen.matches
     )
     if places.wsl(facts) == 1:
@@ -279,6 +282,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     reached = isinstance(facts.graphics.driver, str) or places.container(facts) is not None
     if not proven and not named and reached:
         return None  # the driver answered, or the program ran in a container
+    if (old := old_windows.told(seen)) is not None:
+        return Hit(message=old_windows.in_wsl(old), evidence=evidence, variant=old, confidence=Confidence.MEDIUM)
     return Hit(
         message="Inside WSL, programs do not reach the NVIDIA driver of Windows: a Linux driver inside WSL hides the Windows driver, or the Windows driver is missing or too old.",
         evidence=evidence,
@@ -293,6 +298,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     inside = msgspec.structs.replace(facts, system=msgspec.structs.replace(facts.system, wsl=2, os="linux"))
     if isinstance(hit.variant, wsl_driver_model.Model):
         return wsl_driver_model.fixes(facts, hit.variant)
+    if isinstance(hit.variant, old_windows.TooOld):
+        return old_windows.fixes(facts, wsl=True)
     newer = Fix(title="Update the driver in Windows", steps=nvidia_drivers.not_here(inside), verify=verify)
     if isinstance(hit.variant, Command):
         ask = commands.by_hand(

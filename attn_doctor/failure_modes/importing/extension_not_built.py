@@ -153,6 +153,12 @@ MODE = FailureMode(
             literal="xFormers wasn't build with CUDA",
             sample="    xFormers wasn't build with CUDA support",
         ),
+        Sign(
+            pattern=r"\b(?P<switch>\w{0,30}\.?enable_xformers_memory_efficient_attention\()",
+            literal="enable_xformers_memory_efficient_attention(",
+            sample="pipe.enable_xformers_memory_efficient_attention()",
+            strength="context",
+        ),
         *absent_parts.SIGNS,
         unbuilt_cures.MMCV_FULL,
         # Each release of NATTEN is for some releases of torch, so the same release is built again.
@@ -178,6 +184,9 @@ class Lacking(Variant, frozen=True, kw_only=True):
     only_cuda: bool = False  # the part is there, and only its CUDA code is not
     package: str | None = None  # the package, if the error itself names it
     release: str | None = None  # its release, if the log shows it
+    switch: str | None = (
+        None  # the call by which the program asks for it: "pipe.enable_xformers_memory_efficient_attention("
+    )
 
 
 class NoneInPlace(Variant, frozen=True, kw_only=True):
@@ -276,8 +285,14 @@ def _without_cuda(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> H
         evidence=evidence,
         confidence=Confidence.HIGH if name else Confidence.MEDIUM,
         variant=Lacking(
-            folder=None, only_cuda=True, package=name, release=seen.group("release") if name == "natten" else None
+            folder=None,
+            only_cuda=True,
+            package=name,
+            release=seen.group("release") if name == "natten" else None,
+            switch=seen.group("switch") if name == "xformers" else None,
         ),
+        # None of its kernels was built, so what xformers says of the GPU or of the dtype beside that changes nothing.
+        explains=(*MODE.explains, "gpu-arch-unsupported-by-flash-attn") if name == "xformers" else None,
     )
 
 
@@ -289,7 +304,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if hit.variant.of_project is not None:
         return unbuilt_cures.of_project(facts, *hit.variant.of_project)
     if hit.variant.only_cuda:
-        return unbuilt_cures.with_cuda(facts, hit.variant.package, hit.variant.release)
+        made = unbuilt_cures.with_cuda(facts, hit.variant.package, hit.variant.release)
+        return made if hit.variant.switch is None else unbuilt_cures.not_asked_for(facts, hit.variant.switch, made)
     if hit.variant.release is not None and hit.variant.folder is None:
         return (unbuilt_cures.mmcv_full(facts, hit.variant.release),)
     if hit.variant.package == "sam2":

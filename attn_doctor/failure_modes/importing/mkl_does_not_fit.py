@@ -37,6 +37,7 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Gone, Library, Recipe
 from attn_doctor.failure_modes.shared import building, torch_steps
@@ -63,6 +64,7 @@ MODE = FailureMode(
         "torchvision-mismatch",
         "ultralytics-broken",
         "yolo12-flash-not-used",
+        building.FAILED,
     ),
     signs=(
         Sign(
@@ -276,6 +278,12 @@ def _mkl(facts: Facts, want: Wanted) -> Step:
     )
     if facts.interpreter.kind == "pixi":
         return commands.by_hand(("pixi", "add", want.mkl), why, "MKL, and pixi's manifest and lock file")
+    if places.container(facts) == places.BUILD and not want.again:
+        words = (
+            f'the line that creates the environment makes it in this build: write "{want.mkl}" there, beside python and pytorch (conda create ... "{want.mkl}"), or as a line  - '
+            f"{want.mkl}  under dependencies: of its environment.yml. A RUN line after it comes too late: a package that imports torch is built in the same line"
+        )
+        return commands.by_hand((), words, "the Dockerfile, or environment.yml", "none")
     again = ("--force-reinstall",) if want.again else ()
     argv = (_tool(facts), "install", "--yes", *again, *_prefix(facts), want.mkl)
     if _prefix(facts):

@@ -31,6 +31,7 @@ References
 from __future__ import annotations
 
 import re
+import shlex
 
 from attn_doctor import commands
 from attn_doctor.commands import new_pythons
@@ -59,6 +60,7 @@ from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import dotted, pair
 
 MODE = FailureMode(
@@ -317,12 +319,28 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     here = facts.interpreter.version
     if isinstance(found, NoTorch) and not others and isinstance(here, str):
         why = found.words
-    other = Fix(title="Use another Python", steps=new_pythons.another(facts, python, why), verify=verify)
+    other = Fix(
+        title="Use another Python", steps=(*new_pythons.another(facts, python, why), *_typed(facts)), verify=verify
+    )
     if others or isinstance(here, Unknown) or isinstance(found, NoTorch):
         return (other,)  # the package is not torch, the Python is not known, or no torch exists for it
-    made = torch_steps.newest(facts, f"Take {found.name}" if found.torch else "Take NVIDIA's torch")
-    # A program that creates its own environment installs a fixed torch, so the first fix changes the Python.
-    return (other, *made) if new_pythons.folder_of_a_program(facts) else (*made, other)
+    beside = ("torchaudio",) if "torchaudio" in str(facts.subject.command) and found.torch else ()
+    made = torch_steps.newest(facts, f"Take {found.name}" if found.torch else "Take NVIDIA's torch", beside=beside)
+    # A program that creates its own environment installs a fixed torch, so the first fix changes the Python. uv brings any Python in one line.
+    kept = new_pythons.folder_of_a_program(facts) or (_typed(facts) and "==" in str(facts.subject.command))
+    return (other, *made) if kept else (*made, other)
+
+
+def _typed(facts: Facts) -> tuple[Step, ...]:
+    """Return the step that repeats the typed `uv pip install` in the new environment; empty for other commands, and for a cut one."""
+    command = facts.subject.command
+    if not isinstance(command, str) or not command.startswith("uv pip install ") or "..." in command:
+        return ()
+    try:
+        words = tuple(shlex.split(command, posix=facts.system.os != "windows"))
+    except ValueError:
+        return ()
+    return (commands.by_hand(words, "your command again, in that environment", "what it names"),)
 
 
 _OF_TORCH = ("torch", "torchvision", "torchaudio")

@@ -39,6 +39,7 @@ from attn_doctor.failure_modes.shared import (
     cut_logs,
     damaged_torch_file,
     distribution_libraries,
+    jetson_mounts,
     requirements,
     torch_afresh,
 )
@@ -144,6 +145,7 @@ MODE = FailureMode(
             "(/home/user/torch.py)",
         ),
         damaged_torch_file.SIGN,
+        *jetson_mounts.SIGNS,
         *(
             cut_logs.frame(
                 name, name, f'  File "/v/lib/python3.11/site-packages/torch/__init__.py", line 174, in {name}'
@@ -275,6 +277,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             message, confidence = f"{match.groups['library']}, which torch needs, was not found.", Confidence.MEDIUM
         lines = Evidence(kind="log", file=match.file, line=match.line, text=match.text)
         library = match.groups.get("library", "")
+        if (board := jetson_mounts.told(seen, library)) is not None:
+            return Hit(message=jetson_mounts.message(board, library), evidence=(lines,), variant=board)
         return Hit(
             message=message,
             evidence=(lines,),
@@ -316,6 +320,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     if isinstance(hit.variant, distribution_libraries.OfDistribution):
         return (distribution_libraries.fix(facts, hit.variant),)
+    if isinstance(hit.variant, jetson_mounts.OfBoard):
+        return jetson_mounts.fixes(facts, hit.variant)
     if isinstance(hit.variant, beside_jetpack.Lacking):
         return (beside_jetpack.fix(facts, hit.variant),)
     made = list(torch_afresh.without_own_file(facts))

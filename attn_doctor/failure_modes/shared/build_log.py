@@ -73,11 +73,8 @@ def _again(facts: Facts) -> Step:
     if typed:
         words = (*typed["before"].split(), "-v", *typed["after"].split())
         return commands.by_hand(words, f"your command, with -v: {_SAYS}", "adds the packages", into=FILE)
-    unnamed = Install(
-        requirements=("PACKAGE",), why="", changes="", no_build_isolation=True, no_cache=True, verbose=True
-    )
-    why = f"instead of PACKAGE write what you installed (a dot for the sources in the current folder): {_SAYS}; compiling may take hours"
-    return commands.by_hand(commands.by_own_tool(facts, unnamed).argv, why, "adds the package", into=FILE)
+    repeat = f"repeat your command with -v after the word install, and write  > {FILE} 2>&1  at its end: {_SAYS}; compiling may take hours"
+    return commands.by_hand((), repeat, "adds the package", takes="hours")
 
 
 _EDITABLE = re.compile(r"(?:^|\s)(?:-e|--editable|develop)(?:\s|$)")

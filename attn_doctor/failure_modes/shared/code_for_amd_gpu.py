@@ -103,7 +103,7 @@ def of_dropped(facts: Facts, gfx: str | None) -> tuple[Fix, ...]:
 
 # What the kernel calls the GPU: 90012 is gfx90c, 100302 is gfx1032. It needs no ROCm. https://docs.kernel.org/gpu/amdgpu/index.html (KFD topology)
 _NUMBER = "awk '/gfx_target_version/ && $2 > 0 {print $2; exit}' /sys/class/kfd/kfd/topology/nodes/*/properties"
-_SIMILAR = f'case $({_NUMBER}) in 90012) v=9.0.0;; 1001*|1003*) v=10.3.0;; 110001|110002) v=11.0.0;; *) v=;; esac; [ -n "$v" ] && export HSA_OVERRIDE_GFX_VERSION=$v'
+_SIMILAR = f'case $({_NUMBER}) in 90002|90012) v=9.0.0;; 1001*|1003*) v=10.3.0;; 110001|110002) v=11.0.0;; *) v=;; esac; [ -n "$v" ] && export HSA_OVERRIDE_GFX_VERSION=$v'
 
 
 def override(facts: Facts, gfx: str | None) -> tuple[Fix, ...]:

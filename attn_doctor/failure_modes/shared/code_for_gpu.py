@@ -61,9 +61,9 @@ def torch_or_another(facts: Facts) -> tuple[Fix, ...]:
 
     The first step of the first fix lets torch print the GPUs that it has code for.
     """
-    known = _capability(facts)
+    known = capabilities(facts)
     asked = "import torch; print(torch.__version__, torch.cuda.get_device_capability(), torch.cuda.get_arch_list())"
-    means = f"sm_{known.replace('.', '')} is the GPU here" if known else "(6, 1) means sm_61"
+    means = f"sm_{known.replace('.', '')} is the GPU here" if known and ";" not in known else "(6, 1) means sm_61"
     look = commands.by_hand(
         (*commands.starting(facts), "-c", asked),
         f"{means}. If the list has that number, or a lower one with the same first digit, torch is right, and stays: the package "
@@ -86,10 +86,14 @@ def torch_or_another(facts: Facts) -> tuple[Fix, ...]:
 _AGAIN = ("-m", "pip", "install", "--no-build-isolation", "--no-cache-dir", "--force-reinstall", "--no-deps", ".")
 
 
-def _capability(facts: Facts) -> str | None:
-    """Return the compute capability of the first GPU of which it is known ("8.6"); else None."""
+def capabilities(facts: Facts) -> str | None:
+    """Return the compute capabilities of the GPUs, as TORCH_CUDA_ARCH_LIST takes them: "8.6", "7.0;7.5"; None if none is known.
+
+    Of several GPUs a log seldom says on which one the program failed, and code for all of them runs on that one too.
+    """
     cards = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
-    return next((card.compute_capability for card in cards if isinstance(card.compute_capability, str)), None)
+    known = {card.compute_capability for card in cards if isinstance(card.compute_capability, str)}
+    return ";".join(sorted(known, key=capability)) or None
 
 
 _ASK = "import torch; print(*torch.cuda.get_device_capability(), sep='.')"
@@ -99,8 +103,11 @@ def _arch(facts: Facts, known: str | None) -> tuple[Step, ...]:
     """Return the steps that set TORCH_CUDA_ARCH_LIST to the GPU: where it is not known, torch is asked, on the machine with the GPU."""
     name = "TORCH_CUDA_ARCH_LIST"
     if known:
-        return (commands.variable(name, known, "the GPU to compile for"),)
+        return (commands.variable(name, known, "the GPU to compile for" if ";" not in known else _ALL),)
     return asked_arch(facts)
+
+
+_ALL = "the GPUs that are there: the log does not say which of them has no code"
 
 
 def asked_arch(facts: Facts) -> tuple[Step, ...]:
@@ -130,13 +137,19 @@ def own_list(facts: Facts, known: str | None) -> Step:
     list of its own. `known`: the compute capability, "8.6".
     https://github.com/pytorch/pytorch/blob/main/torch/utils/cpp_extension.py (_get_cuda_arch_flags)
     """
-    code = known.replace(".", "") if known else None
+    code = known.replace(".", "") if known and ";" not in known else None
+    several = known.replace(".", "").split(";") if known and code is None else []
     windows = facts.system.os == "windows"
     if code is None:
         return commands.by_hand(
             ("findstr", "compute_ sm_", "setup.py") if windows else ("grep", "-nE", "compute_|sm_", "setup.py"),
-            "in the folder of its setup.py: prints the list of GPUs that is written there, in whose place TORCH_CUDA_ARCH_LIST is not read: write this GPU into it (8.6 is "
-            "compute_86 and sm_86). If nothing is printed, there is none",
+            "in the folder of its setup.py: prints the list of GPUs that is written there, in whose place TORCH_CUDA_ARCH_LIST is not read: write "
+            + (
+                f"these GPUs into it ({' and '.join(f'-gencode arch=compute_{one},code=sm_{one}' for one in several)})"
+                if several
+                else "this GPU into it (8.6 is compute_86 and sm_86)"
+            )
+            + ". If nothing is printed, there is none",
             "nothing",
             "none",
         )
@@ -156,7 +169,7 @@ def of_an_operator(facts: Facts, binary: str, folder: str | None = None) -> Fix:
     `binary`: the package; "torch" if the error names only a function. `folder`: of its setup.py, if the log shows it. Source of the folders: README.md of
     Deformable-DETR, INSTALL.md of Mask2Former (which also says to set TORCH_CUDA_ARCH_LIST where no GPU is visible).
     """
-    known = _capability(facts)
+    known = capabilities(facts)
     where = (
         "in the folder of the project in which it was built (ops/make.sh: models/ops in Deformable-DETR, mask2former/modeling/pixel_decoder/ops in Mask2Former)"
         if binary == "MultiScaleDeformableAttention"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.commands import container_starts
+from attn_doctor.commands import container_starts, gpu_containers
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
 
@@ -100,3 +100,12 @@ def started_again(facts: Facts, engine: str | None, typed: str | None) -> Fix:
         if container_starts.IMAGE in made and one in container_starts.EVERY_GPU:
             return Fix(title=_TITLE, steps=(*container_starts.look(facts, one), step), verify=commands.check(facts))
     return Fix(title=_TITLE, steps=(step,), verify=commands.check(facts))
+
+
+def host_without_toolkit(facts: Facts) -> Fix:
+    """Return the fix for a host that cannot pass its GPU on yet: docker then answers the command with an error of its own.
+
+    https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html
+    """
+    title = "If docker answers 'could not select device driver': install NVIDIA's container toolkit on the host"
+    return Fix(title=title, steps=gpu_containers.toolkit(facts), verify=commands.check(facts))

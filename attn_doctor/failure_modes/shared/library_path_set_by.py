@@ -12,7 +12,7 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Step
 
-SetBy = Literal["cell", "root", "compiled here"]
+SetBy = Literal["cell", "root", "compiled here", "debugger"]
 
 SIGNS = (
     Sign(
@@ -26,6 +26,13 @@ SIGNS = (
         pattern=r"(?P<root>sudo command resets the non-essential environment variables, we keep the LD_LIBRARY_PATH)",
         literal="we keep the LD_LIBRARY_PATH",
         sample="The sudo command resets the non-essential environment variables, we keep the LD_LIBRARY_PATH variable.",
+        strength="context",
+    ),
+    # VS Code's debugger starts the program, in a terminal of its own. https://code.visualstudio.com/docs/python/debugging#_env
+    Sign(
+        pattern=r"^(?P<debugger>Exception has occurred): ",
+        literal="Exception has occurred: ",
+        sample="Exception has occurred: RuntimeError",
         strength="context",
     ),
     # The configuration of torch's own build.
@@ -42,6 +49,8 @@ def of(seen: Seen) -> tuple[SetBy, str] | None:
     """Return who sets the variable, and the folder of cuDNN that torch was compiled with ("" in the other cases); None if no line shows it."""
     if (folder := seen.group("built_with")) is not None:
         return "compiled here", folder
+    if seen.group("debugger") is not None:
+        return "debugger", ""
     return ("cell", "") if seen.group("cell") else ("root", "") if seen.group("root") else None
 
 
@@ -104,6 +113,29 @@ def fixes(facts: Facts, by: SetBy, folder: str) -> tuple[Fix, ...]:
         return (
             Fix(title="Start the program without its script", steps=(past,), verify=verify),
             Fix(title="Take the variable away from root", steps=(look,), verify=verify),
+        )
+    if by == "debugger":
+        launch = commands.by_hand(
+            (),
+            'in .vscode/launch.json (Run, Open Configurations), in the configuration that starts the program, add the line  "env": {"LD_LIBRARY_PATH": ""},  and start the debugger '
+            "again: it has its own terminal, which `unset` in another one does not reach",
+            ".vscode/launch.json",
+            "none",
+        )
+        file = commands.by_hand(
+            (
+                "sh",
+                "-c",
+                "grep -n LD_LIBRARY_PATH ~/.bashrc ~/.profile ~/.zshrc /etc/environment /etc/profile.d/*.sh 2>/dev/null",
+            ),
+            "prints the line that sets it for every program: take the folders of CUDA and cuDNN out of it, and log in again",
+            "nothing",
+            "none",
+        )
+        title = "Let the debugger start the program without LD_LIBRARY_PATH"
+        return (
+            Fix(title=title, steps=(launch,), verify=verify),
+            Fix(title="Take the folders out of the start file", steps=(file,), verify=verify),
         )
     first = commands.in_front(
         facts, "LD_LIBRARY_PATH", folder, "the cuDNN that this torch was compiled with, before any other"

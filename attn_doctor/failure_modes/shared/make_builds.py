@@ -16,6 +16,37 @@ class ByMake(Variant, frozen=True, kw_only=True):
     """Mark the case that make or CMake ran the compilers for something other than a Python package. Neither of them reads MAX_JOBS."""
 
 
+class ByTarget(Variant, frozen=True, kw_only=True):
+    """Hold the target of a Makefile that builds a Python package: "Makefile-flash", "build-flash". Its setup.py reads MAX_JOBS."""
+
+    file: str
+    target: str
+
+
+_TARGET = re.compile(
+    r"^(?:(?:#\d+ )?\d+\.\d+ )?g?make(?:\[\d+\])?: \*\*\* \[(?P<file>(?:[Mm]|GNUm)akefile[\w.-]*):\d+: (?P<target>[A-Za-z][\w.-]*)\] ",
+    re.MULTILINE,
+)
+
+
+def target(seen: Seen) -> ByTarget | None:
+    """Return the target of the Makefile that failed, if a Python package was built by it; else None. The outermost make ends last."""
+    text = "\n".join(line for log in seen.logs for _, line in log.end)
+    found = list(_TARGET.finditer(text))
+    if not found or found[-1]["target"].endswith((".o", ".so")):
+        return None
+    return ByTarget(file=found[-1]["file"], target=found[-1]["target"])
+
+
+def target_again(facts: Facts, of: ByTarget) -> Step:
+    """Return the step that makes the target again. In an image, MAX_JOBS has to be an ENV line: an export on the host does not reach a RUN line."""
+    file = () if of.file in ("Makefile", "makefile") else ("-f", of.file)
+    words = "in the same folder, and in the same shell as the line above"
+    if places.container(facts) is not None:
+        words = "if this is a line of a Dockerfile: write ENV MAX_JOBS=1 above its RUN line and build the image again. In a shell of the container: in the same folder"
+    return commands.by_hand(("make", *file, of.target), words, "the build", takes="hours")
+
+
 # BuildKit prints the seconds before each line: "31.58 make[2]: ***".
 _MAKE = re.compile(
     r"^(?:(?:#\d+ )?\d+\.\d+ )?(?:g?make(?:\[\d+\])?: \*\*\* |\[ {0,2}\d+%\] Building \w+ object )", re.MULTILINE

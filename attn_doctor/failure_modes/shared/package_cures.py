@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.commands import places
-from attn_doctor.failure_modes.shared import checkout, code_for_gpu, package_wheels, subject, torch_steps
+from attn_doctor.failure_modes.shared import checkout, code_for_gpu, linked_wheels, package_wheels, subject, torch_steps
 from attn_doctor.failure_modes.shared.subject import FLASH_ATTN
 from attn_doctor.knowledge import built_packages
 from attn_doctor.knowledge.rows import BuiltPackage
@@ -100,7 +100,7 @@ def build(
         release = built_packages.for_old_torch(row, version if isinstance(version, str) else None)
         why += f"; {release} is the last release for torch {version}" if release else ""
     return commands.install(
-        asked if release is None else f"{name}=={release}",
+        linked_wheels.requirement(facts, asked) if release is None else f"{name}=={release}",
         why=why,
         changes=f"adds {name}",
         no_build_isolation=True,
@@ -317,10 +317,15 @@ def _of_hopper(facts: Facts, because: str) -> tuple[Fix, ...]:
 def for_gpu(facts: Facts, name: str) -> tuple[Fix, ...]:
     """Return the fixes for a package without code for this GPU: a build for this GPU or a newer release, and another attention backend."""
     row = built_packages.row_of(name)
-    gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
-    known = next((g.compute_capability for g in gpus if isinstance(g.compute_capability, str)), None)
+    known = code_for_gpu.capabilities(facts)
     arch = (
-        (commands.variable("TORCH_CUDA_ARCH_LIST", known, f"the next steps compile {name} for the present GPU"),)
+        (
+            commands.variable(
+                "TORCH_CUDA_ARCH_LIST",
+                known,
+                f"the next steps compile {name} for the present GPU{'s' if ';' in known else ''}",
+            ),
+        )
         if known is not None
         else code_for_gpu.asked_arch(facts)
     )

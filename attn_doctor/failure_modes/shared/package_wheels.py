@@ -7,15 +7,15 @@ first step prints them.
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.shared import subject, torch_asked, torch_steps
+from attn_doctor.failure_modes.shared import linked_wheels, subject, torch_steps
 from attn_doctor.failure_modes.shared.torch_facts import distribution, machine_of, text
-from attn_doctor.knowledge import built_packages, pytorch, torch_choice
+from attn_doctor.knowledge import built_packages, torch_choice
 from attn_doctor.knowledge.rows import BuiltPackage
 from attn_doctor.knowledge.torch_machine import LAST_TORCHTEXT
 from attn_doctor.knowledge.wheel_key import key_of, numbers
-from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
-from attn_doctor.model.steps import Install, Step, name_of
+from attn_doctor.model.steps import Step, name_of
 from attn_doctor.model.versions import flash_build, pair
 
 
@@ -43,11 +43,15 @@ def ready(facts: Facts, name: str | None, *, again: bool = False, began: bool = 
     if row.wheels == "pytorch-index":
         made = _bound(facts, name, row, again=again)
     elif row.wheels == "links":
-        made = _linked(facts, name, row, again=again)
+        made = linked_wheels.steps(facts, name, row, again=again)
     elif row.wheels == "pypi" and not row.compiles_at_run_time:
         made = () if _no_wheel_was_taken(facts, name) else _of_registry(facts, name, row, again=again)
     elif row.wheels == "index":
-        index = built_packages.wheel_index(row, *_torch(facts)) if isinstance(facts.torch.version, str) else None
+        index = (
+            built_packages.wheel_index(row, *linked_wheels.torch_of(facts))
+            if isinstance(facts.torch.version, str)
+            else None
+        )
         if index is not None:
             made = _of_index(name, row, index)
     if made:
@@ -254,20 +258,9 @@ def _may_fit(facts: Facts, row: BuiltPackage) -> bool:
     )
 
 
-def _torch(facts: Facts) -> tuple[str, str | None]:
-    """Return the version of torch, and its build ("cu126"; None if not known).
-
-    A version on Linux without a build counts as PyPI's build.
-    """
-    cuda, torch = facts.torch.cuda, str(facts.torch.version)
-    if isinstance(cuda, Unknown) and "+" not in torch and facts.system.os == "linux":
-        cuda = pytorch.pypi_cuda(torch)
-    return torch, pytorch.flavour(cuda) if isinstance(cuda, str) else None
-
-
 def _of_registry(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple[Step, ...]:
     """Return the step that installs the package from PyPI: the release for this torch, or the newest."""
-    exact = built_packages.pinned(row, *_torch(facts)) if isinstance(facts.torch.version, str) else None
+    exact = built_packages.pinned(row, *linked_wheels.torch_of(facts)) if isinstance(facts.torch.version, str) else None
     fresh = "; pip also installs the torch that the wheel was built for, so a new environment is safer"
     bound = row.torch_bound and not row.pins
     step = commands.install(
@@ -310,7 +303,7 @@ def _bound(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple[
     if isinstance(torch, str) and name == "xformers" and again and (pair(torch) or (0, 0)) >= _STABLE_XFORMERS:
         step = commands.install(
             name,
-            index_url=built_packages.wheel_index(row, *_torch(facts)),
+            index_url=built_packages.wheel_index(row, *linked_wheels.torch_of(facts)),
             reinstall=True,
             no_deps=True,
             why="the build for this torch's CUDA: from torch 2.10 on one release of xformers is for every torch, so that pip would keep the installed one",
@@ -321,40 +314,13 @@ def _bound(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple[
         step = commands.install(
             name,
             *torch_choice.same(torch),
-            index_url=built_packages.wheel_index(row, *_torch(facts)),
+            index_url=built_packages.wheel_index(row, *linked_wheels.torch_of(facts)),
             upgrade=again,
             why=f"installs the release of {name} that was built for this torch",
             changes=name if again else f"adds {name}",
         )
         return (step,)
     return torch_steps.together(facts, name)
-
-
-def _linked(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple[Step, ...]:
-    """Return the steps that install a wheel from a page of links. If the page has no such wheel, pip builds the sources from PyPI."""
-    if facts.torch.version is None:
-        return ()
-    known, of = isinstance(facts.torch.version, str), torch_asked.example_up_to(row.torch_last)
-    torch = _torch(facts) if known else (of.torch, of.flavour)
-    page, exact = built_packages.wheel_index(row, *torch), built_packages.pinned(row, *torch)
-    if page is None or (row.pins and (exact is None or not known)):
-        return ()
-    step = Install(
-        requirements=(exact or name,),
-        find_links=page,
-        no_build_isolation=not row.only_wheels,
-        only_binary=row.only_wheels,
-        reinstall=again,
-        no_deps=again,
-        no_cache=again,
-        why=f"{name}'s wheel for this torch and CUDA"
-        + ("" if row.only_wheels else "; if that page has no such wheel, pip compiles it"),
-        changes=f"adds {name}",
-    )
-    if known:
-        return (step,)
-    example = "the address contains torch and CUDA: write the installed versions"
-    return torch_asked.filled_in(facts, step, of) or torch_asked.steps(facts, step, of, example)
 
 
 def _of_index(name: str, row: BuiltPackage, index: str) -> tuple[Step, ...]:

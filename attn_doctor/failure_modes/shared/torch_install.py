@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from attn_doctor import commands
@@ -93,6 +95,14 @@ def without_index(facts: Facts, found: NoTorch) -> tuple[Step, ...]:
             places.as_root(facts, "apt-get", "install", "-y", *loaded), "the wheel loads OpenBLAS", "adds OpenBLAS"
         ),
     )
+    tag = re.search(r"-cp3(?P<minor>\d+)-", found.wheel)
+    if tag is not None and isinstance(facts.interpreter.version, Unknown):
+        python = f"3.{tag['minor']}"
+        words = (
+            f"has to print {python}: the wheel is for that Python alone. If it prints another one: `conda create --yes --name jetpack python={python}` and `conda activate jetpack`, or "
+            "without conda the board's own python3; then go on there"
+        )
+        blas = (commands.by_hand((*commands.starting(facts), "--version"), words, "nothing", "none"), *blas)
     if found.fetch:
         get = commands.by_hand(
             ("wget", found.fetch, "-O", found.wheel),

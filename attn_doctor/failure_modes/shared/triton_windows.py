@@ -75,7 +75,9 @@ def _asked(facts: Facts) -> Step:
             minors[torch[1]] = triton[1]
     last = minors[max(minors)]
     known = ", ".join(f"{torch}: {triton}" for torch, triton in minors.items() if triton != last)
-    asked = f"t = {{{known}}}.get(int(torch.__version__.split('.')[1]), {last})"
+    # A nightly of 2.6 was made for the triton of 2.5 during most of its time: torch's pin moves shortly before a release.
+    # https://github.com/pytorch/pytorch/commits/main/.ci/docker/triton_version.txt
+    asked = f"v = torch.__version__; t = {{{known}}}.get(int(v.split('.')[1]) - ('dev' in v), {last})"
     words = "'-U', 'triton-windows==3.' + str(t) + '.*'"
     why = "triton for Windows: asks the installed torch for its release, and installs the triton-windows that was built for it; the package triton has no wheels for Windows"
     return asked_of_torch.install(facts, asked, words, why=why, changes="adds triton-windows")

@@ -98,6 +98,17 @@ def with_cuda(facts: Facts, name: str | None, release: str | None) -> tuple[Fix,
     )
 
 
+def not_asked_for(facts: Facts, switch: str, made: tuple[Fix, ...]) -> tuple[Fix, ...]:
+    """Return the fixes `made` with another first one: the call goes that asks for xformers. Without the package that call would raise an error.
+
+    https://huggingface.co/docs/diffusers/optimization/fp16#scaled-dot-product-attention
+    """
+    words = f"delete the line {switch}): diffusers then takes PyTorch's own attention (SDPA, with torch 2.0 and newer). xformers can stay installed"
+    step = commands.by_hand((), words, "the program", "none")
+    first = Fix(title="Do without xformers", steps=(step,), verify=commands.check(facts))
+    return (first, *(fix for fix in made if not fix.title.startswith("Do without")))
+
+
 def _compiles(fix: Fix) -> bool:
     """Return whether a fix compiles the package, and does not install a finished wheel: its title shows it."""
     return fix.title.startswith(("Build ", "Install that package again"))

@@ -9,7 +9,7 @@ from attn_doctor.knowledge.rows import TorchRelease
 from attn_doctor.knowledge.tables import load
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
-from attn_doctor.model.steps import Step
+from attn_doctor.model.steps import Install, Step
 from attn_doctor.model.versions import pair
 
 
@@ -135,7 +135,10 @@ def _cuda_build_of_the_same(facts: Facts) -> Step:
 
 
 def of_libomp(facts: Facts) -> tuple[Fix, ...]:
-    """Return two fixes for a missing libomp140.x86_64.dll: a torch that does not need it, or the build tools that contain it."""
+    """Return the fixes for a missing libomp140.x86_64.dll: a torch that does not need it, if there is one for this machine, and the build tools that contain it.
+
+    AMD's torch for Windows needs that file too, whatever its release: https://github.com/ROCm/TheRock/issues/1167
+    """
     why = "this patch release does not need the library; packages that were built for torch 2.4 fit it. Any newer torch helps too"
     newer = torch_here.patch(facts, "2.4.1", why)
     tools = commands.by_hand(
@@ -151,10 +154,10 @@ def of_libomp(facts: Facts) -> tuple[Fix, ...]:
         takes="several GB",
     )
     verify = commands.check(facts)
-    return (
-        Fix(title="Install torch 2.4.1, which does not need libomp140", steps=newer, verify=verify),
-        Fix(title="Install the C++ build tools, which bring libomp140", steps=(tools,), verify=verify),
-    )
+    there = Fix(title="Install the C++ build tools, which bring libomp140", steps=(tools,), verify=verify)
+    if not all(isinstance(step, Install) for step in newer):
+        return (there,)  # torch 2.4.1 has no build for this Python or GPU
+    return (Fix(title="Install torch 2.4.1, which does not need libomp140", steps=newer, verify=verify), there)
 
 
 def one_copy(facts: Facts) -> tuple[Fix, ...]:

@@ -107,7 +107,8 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
         made.set("interpreter.kind", "venv" if in_venv(stated.bundled.value) else "standalone", stated.bundled)
     if isinstance(stated.l4t, Stated) and (jetpack := jetpack_of(stated.l4t.value)):
         made.set("system.jetpack", jetpack, stated.l4t)
-    if isinstance(stated.kernel, Stated) and (jetpack := jetpack_of_kernel(stated.kernel.value)):
+    board = "-tegra" if isinstance(stated.board, Stated) and stated.board.value == "jetson" else ""
+    if isinstance(stated.kernel, Stated) and (jetpack := jetpack_of_kernel(f"{stated.kernel.value}{board}")):
         made.set("system.jetpack", jetpack, stated.kernel)
     if isinstance(stated.torch_flavour, Stated):
         _flavour(made, stated.torch_flavour)
@@ -160,7 +161,10 @@ def _lock(stated: StatedFacts) -> str | None:
     if stated.installer.value in ("poetry", "pdm", "pixi"):
         return f"{stated.installer.value}.lock"
     command = stated.command.value if isinstance(stated.command, Stated) else ""
-    return "uv.lock" if stated.installer.value == "uv" and _OF_A_PROJECT.search(command) else None
+    typed = (
+        f"{command}\n{stated.installer.place.text}"  # the last command may be another one than the one that installed
+    )
+    return "uv.lock" if stated.installer.value == "uv" and _OF_A_PROJECT.search(typed) else None
 
 
 def _platform(os: str, machine: str) -> str:

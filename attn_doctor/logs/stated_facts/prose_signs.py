@@ -36,7 +36,7 @@ _NVIDIA = (
     r"(?:A100|A800|H100|H200|H800|H20|V100S?|A10G?|A30|A40|L4|L40S?|L20|T4|P100|P40|P4|M40|M60|K80|K40m?|B200|B300|GB200|GB300|GB10|GH200)(?:[- ](?:SXM\d?|PCIE|PCIe|NVL)\S{0,12})?(?: \d{2,3} ?GB)?)"
 )
 _QUADRO = (
-    r"(?:NVIDIA |Nvidia )?(?:Quadro|Tesla) (?:RTX |GV|GP|[KMPT])\d{1,4}[a-zA-Z]{0,2}|(?:NVIDIA |Nvidia )?A\d{4} Ada"
+    r"(?:NVIDIA |Nvidia )?(?:Quadro|Tesla) (?:RTX |GV|GP|[KMPTV])\d{1,4}[a-zA-Z]{0,2}|(?:NVIDIA |Nvidia )?A\d{4} Ada"
 )
 _AMD = (
     r"(?:AMD )?[Rr]adeon(?: ?\([Tt][Mm]\)|™)? (?:(?:[Pp][Rr][Oo] )?(?:WX|W|V|VII|vii) ?\d{0,4}|RX [Vv]ega ?\d{0,2}|[Vv]ega ?\d{2}|\d{3,4}[MS])(?: Graphics)?|"

@@ -182,6 +182,8 @@ SIGNS = (
     Sign(("[pod/",), r"^\[pod/[\w./-]{1,200}\] ", _POD, "implied"),
     # Folders in Docker images: of ultralytics' image, and "/app", which many Dockerfiles use. Paths outside of images begin differently.
     Sign(("/usr/src/", 'File "/app/'), r"(?<!\w)/usr/src/(?:ultralytics|app)\b|File \"/app/", _DOCKER, "implied"),
+    # conda's folder in images beside a folder that Dockerfiles use: a source there is compiled while an image is built, or in its container.
+    Sign(("/usr/src/",), r"^(?=.*(?<![\w.])/opt/conda/)(?:.*?(?<![\w.]))/usr/src/(?!linux|kernels|nvidia)[\w.-]{2,60}/", _DOCKER, "implied"),
     Sign(("rocm/pytorch:",), r"(?<![\w/])rocm/pytorch:\w", _DOCKER, "implied"),
     Sign(("root@", "jovyan@"), r"^(?:\([^()\s]{1,60}\) ?)*(?:root|jovyan)@(?:[0-9a-f]{12}|C\.\d+):", {**_DOCKER, "shell": "bash"}),
     # Folders in which services run containers: a development container, GitLab's and GitHub's jobs, rented GPUs.
@@ -197,6 +199,8 @@ SIGNS = (
     Sign(("google.colab", "google-colab", "google/colab"), r"\bgoogle(?:\.colab\b|-colab \d|/colab/)", {"os": "linux", "surroundings": "colab"}, "implied"),
     # A cell of any notebook; a cell of Colab, by words that only Colab has. read.py also finds Colab by a cell and Debian's Python in /usr/local.
     Sign(("Cell In[", "ipykernel_", "ipython-input-"), r"(?:^|\\n)(?:>? ?)?Cell In ?\[\d+\](?:,|:|$)|\bipykernel_\d+[\\/]|(?:^|[\s(<\"/])ipython-input-\d", {"shell": "notebook"}, "implied"),
+    # IPython's own heading of a traceback; Python prints none like it. https://ipython.readthedocs.io/en/stable/interactive/reference.html
+    Sign((" Traceback (most recent call last)",), r"^[A-Z]\w{2,60}(?:Error|Exception|Interrupt|Exit)\s{6,70}Traceback \(most recent call last\)$", {"shell": "notebook"}, "implied"),
     Sign(("ipython-input-",), r"ipython-input-\d\S* in <cell line|/tmp/ipython-input-\d", {"os": "linux", "surroundings": "colab"}, "implied"),
     Sign(("/kaggle/",), r"(?<![\w.])/kaggle/(?:working|input|lib)\b", {"os": "linux", "surroundings": "kaggle"}, "implied"),
     Sign(("SageMaker", "sagemaker-user"), r"/home/ec2-user/SageMaker\b|\bsagemaker-user@|/home/sagemaker-user\b", {"os": "linux", "surroundings": "sagemaker"}),
@@ -212,6 +216,7 @@ SIGNS = (
     Sign(("/gpfs/", "/lustre/", "/beegfs/", "/scratch/", "/nobackup/", "/glade/"), r"(?<![\w.-])/(?:gpfs|lustre|beegfs|glade|nobackup|scratch/(?:users?|[a-z]\w+/\w+))/", _CLUSTER, "implied"),
     Sign(("/cvmfs/", "/sw/", "/cm/shared/", "/opt/ohpc/", "/opt/software/", "/cluster/", "/easybuild/", "/spack/"), r"(?<![\w./-])/(?:cvmfs|sw|cm/shared|opt/ohpc|opt/software|cluster/(?:software|apps|easybuild))/\w|/(?:easybuild|spack)/(?:software|opt)/", _CLUSTER, "implied"),
     # Boards
+    Sign(("__linux=",), r"\b__linux=(?P<kernel>\d+\.\d+\.\d+)(?==0)"),  # conda info: a virtual package
     Sign(("-tegra",), r"\b(?P<kernel>\d+\.\d+\.\d+-tegra)\b", _JETSON),
     Sign(("/tegra", "linux-gnu/nvidia"), r"/aarch64-linux-gnu/(?:tegra|nvidia)\b", _JETSON, "implied"),
     Sign(("JetPack", "Jetpack", "jetpack"), r"\b[Jj]et[Pp]ack(?: SDK| version|版本)?\s?[:=：]?\s?(?P<jetpack>[4-7](?:\.\d+){1,2})\b", _JETSON),

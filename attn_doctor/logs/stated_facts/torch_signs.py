@@ -63,7 +63,9 @@ _TORCHES = (
     Sign(("torch.version.cuda",), r"\btorch\.version\.cuda\s*[:=]+\s*None", {"torch_cuda": ""}),
     Sign(("torch.version.hip",), r"\btorch\.version\.hip\s*[:=]+\s*'?(?P<torch_hip>\d+\.\d+)"),
     Sign(("CUDA used to build PyTorch",), r"^CUDA used to build PyTorch: (?P<torch_cuda>\d+\.\d+)"),
-    Sign(("CUDA used to build PyTorch: None",), r"^CUDA used to build PyTorch: None$", {"torch_flavour": "cpu"}, "implied", -1),  # an XPU build prints it too; its version names XPU, and counts more
+    # torch.version.cuda is None: "None" where no driver and no toolkit was found, else "Could not collect" (torch/utils/collect_env.py, pretty_str). An XPU build prints
+    # it too; its version names XPU, and counts more.
+    Sign(("CUDA used to build PyTorch: None", "CUDA used to build PyTorch: Could not collect"), r"^CUDA used to build PyTorch: (?:None|Could not collect)$", {"torch_flavour": "cpu"}, "implied", -1),
     Sign(("ROCM used to build PyTorch",), r"^ROCM used to build PyTorch: (?P<torch_hip>\d+\.\d+)"),
     Sign(("HIP used to build PyTorch",), r"^HIP used to build PyTorch: (?P<torch_hip>\d+\.\d+)"),  # since torch 2.15
     Sign(("used to compile PyTorch",), r"used to compile PyTorch \((?P<torch_cuda>\d+\.\d+)\)"),
