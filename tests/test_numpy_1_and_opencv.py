@@ -11,8 +11,10 @@ import pytest
 from one_rule import found, told
 from whole_machines import RTX_4090, changed, packages
 
+from attn_doctor.failure_modes.shared.numpy_1 import with_opencv
 from attn_doctor.knowledge.torch_choice import numpy_for
 from attn_doctor.model.facts import Conflict, Facts
+from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Install
 
 
@@ -54,6 +56,15 @@ def requirements(slug: str, facts: Facts) -> list[tuple[str, ...]]:
 )
 def test_an_opencv_that_needs_numpy_2_becomes_older_with_numpy(facts, wanted):
     assert requirements("numpy-abi", facts) == wanted
+
+
+def test_a_numpy_that_stays_changes_no_opencv():
+    step = Install(argv=(), why="", changes="", requirements=("torch==2.2.2", "numpy==1.26.4"))
+    fix = Fix(title="Install torch again", steps=(step,), verify=())
+    assert with_opencv(old_torch(numpy="1.26.4", opencv_python="4.12.0.88"), fix) == fix
+    other = with_opencv(old_torch(numpy="2.2.6", opencv_python="4.12.0.88"), fix).steps[0]
+    assert isinstance(other, Install)
+    assert other.requirements == ("torch==2.2.2", "numpy==1.26.4", "opencv-python<4.12")
 
 
 def test_no_range_is_asked_for_that_no_numpy_satisfies():

@@ -39,7 +39,9 @@ def beside_torch(facts: Facts, specifier: str, dependents: Sequence[str]) -> tup
 def with_opencv(facts: Facts, fix: Fix) -> Fix:
     """Return the fix; if it installs NumPy 1 beside an OpenCV that needs NumPy 2, with an OpenCV that works with NumPy 1 too."""
     wanted = _older(facts)
-    if not wanted or not any(_numpy_1(step) for step in fix.steps):
+    here = _found(facts, "numpy")
+    stays = f"numpy=={here.version}" if here is not None else None
+    if not wanted or not any(_numpy_1(step) not in (None, stays) for step in fix.steps):
         return fix
     steps: list[Step] = []
     for step in fix.steps:
