@@ -41,6 +41,9 @@ class Context(Record, frozen=True, kw_only=True):
     in_pyproject: frozenset[str] = (
         frozenset()
     )  # the dependencies in a pyproject.toml with a uv environment beside it and no lock file
+    built_alone: frozenset[str] = (
+        frozenset()
+    )  # of `declared`: those that a tool compiles in isolation, without the torch that they need
     has_pip: bool = True
     has_uv: bool = False
     of_system: bool = False  # PEP 668: pip and uv refuse without --break-system-packages

@@ -26,6 +26,7 @@ from attn_doctor.commands.environment_tools import (
 )
 from attn_doctor.commands.nix_store import STORE, Nix
 from attn_doctor.commands.project_tools import Pdm, Pixi, Poetry, Project, UvPinned, UvProject, taken_in
+from attn_doctor.knowledge import built_packages
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.steps import AddPip, Install, Run, RunByHand, Step, Uninstall, action, name_of
 
@@ -163,6 +164,7 @@ def context(facts: Facts, name: InstallerName) -> Context:
         all_listed=facts.grade != "stated" and not isinstance(facts.packages.distributions, Unknown),
         declared=frozenset(found for pin in pins if (found := name_of(pin.requirement.split(" ")[0]))),
         in_pyproject=_in_pyproject(facts),
+        built_alone=_built_alone(facts),
         has_pip=_has_pip(facts),
         has_uv="uv" in _tools(facts) or target.kind == "uv",
         of_system=target_python.of_system(facts),
@@ -170,6 +172,14 @@ def context(facts: Facts, name: InstallerName) -> Context:
         started_by=() if starting == (path,) else starting,
         uv_target=None if for_uv == ("--python", path) else for_uv,
     )
+
+
+def _built_alone(facts: Facts) -> frozenset[str]:
+    """Return the packages in a pyproject.toml that their tool compiles in isolation, and whose setup imports torch: flash-attn."""
+    pins = () if isinstance(facts.project.pins, Unknown) else facts.project.pins
+    by_tool = (pin for pin in pins if pin.isolated and (pin.project_tool or pin.file == "pyproject.toml"))
+    names = (name_of(pin.requirement.partition(" ")[0]) for pin in by_tool if ".whl" not in pin.requirement)
+    return frozenset(name for name in names if name and built_packages.needs_torch(name))
 
 
 def _in_pyproject(facts: Facts) -> frozenset[str]:

@@ -7,6 +7,7 @@ not written there, and the tool's next `sync` removes it: the text of the step s
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import ClassVar
 
 import msgspec
@@ -62,6 +63,7 @@ class UvProject(Project):
             *(word for name in names if step.reinstall for word in ("--reinstall-package", name)),
             *(word for name in names if step.no_build_isolation for word in ("--no-build-isolation-package", name)),
             *(word for name in names if step.no_binary for word in ("--no-binary-package", name)),
+            *self._left_out(names),
             *addresses_named(step),
             *(("--index", f"{index_name(step.index_url)}={step.index_url}") if step.index_url else ()),
         ]
@@ -70,6 +72,15 @@ class UvProject(Project):
     def uninstall(self, step: Uninstall) -> Argv | None:
         """Return the command of the removal; None if the project does not require all of these packages."""
         return ("uv", "remove", *self.where("--project"), *step.names()) if self.declares(step) else None
+
+    def _left_out(self, names: Sequence[str]) -> Argv:
+        """Return the options that keep `uv add` from building the packages that need torch for their build, and that this step does not name.
+
+        Without them `uv add setuptools` in a project that asks for flash-attn builds flash-attn in isolation, fails with "No module
+        named 'torch'", and takes its change back: run with uv 0.13.9. https://docs.astral.sh/uv/reference/cli/#uv-add--no-install-package
+        """
+        others = sorted(self.here.built_alone.difference(names))
+        return tuple(word for name in others for word in ("--no-install-package", name))
 
     def note(self, step: Install) -> str | None:
         """Return the note about the setting that later runs of uv need, or about a range in pyproject.toml that stays; None if neither applies."""

@@ -9,7 +9,7 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.failure_modes import no_build_here, that_stop
 from attn_doctor.failure_modes.mode import Unsure
-from attn_doctor.failure_modes.shared import building, fact_queries, torch_install, torch_steps
+from attn_doctor.failure_modes.shared import building, fact_queries, isolated_projects, torch_install, torch_steps
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.fixes import build_forecast, finished_wheels, step_safety
 from attn_doctor.fixes.finished_wheels import compiled, finished, with_others
@@ -50,6 +50,7 @@ def drafts(facts: Facts, findings: Sequence[Finding], goal: Goal) -> tuple[tuple
         made = [draft_of(facts, chosen, goal) for chosen in _choose(_helped(findings, but=None))]
     else:
         made, notes = _working(facts, findings)
+        made = [msgspec.structs.replace(d, steps=isolated_projects.line_taken_out(facts, d.steps)) for d in made]
         without = _without(facts, findings)
         if not without and facts.torch.importable is True:
             notes += (_WITHOUT,)
@@ -320,12 +321,14 @@ def _works(facts: Facts) -> bool:
 
 def _without(facts: Facts, findings: Sequence[Finding]) -> list[Draft]:
     """Return the ways without flash-attn: they remove a broken flash-attn, and fix the causes that prevent training."""
-    helped = _helped(diagnose(facts, Goal.TRAIN).findings, but=WORK)
     offered = [(f, fix) for f in findings if f.root_cause for fix in f.fixes if intent_of(fix.steps) == WITHOUT]
     removal: tuple[Step, ...] = offered[0][1].steps if offered else ()
     if not removal and isinstance(facts.flash_attention.version, str) and not _works(facts):
         why = "the installed flash-attn does not work, and PyTorch's own fused attention needs no package"
         removal = (commands.uninstall("flash-attn", why=why),)
+    helped = _helped(
+        diagnose(isolated_projects.without_line(facts) if removal else facts, Goal.TRAIN).findings, but=WORK
+    )
     made = [draft_of(facts, chosen, Goal.TRAIN) for chosen in _choose(helped)]
     if not made and not removal:
         return []

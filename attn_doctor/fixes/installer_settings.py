@@ -40,6 +40,12 @@ def notes(facts: Facts, steps: Iterable[Step]) -> tuple[str, ...]:
     )
 
 
+def confined(facts: Facts, step: Step) -> str | None:
+    """Return the first folder to which the settings confine the installer of this step; None if it may ask an index."""
+    one = _of(facts, step)
+    return one.find_links[0] if one is not None and one.no_index and one.find_links else None
+
+
 def _of(facts: Facts, step: Step) -> InstallerSettings | None:
     """Return the settings of the installer that carries out a step; None if it has none.
 

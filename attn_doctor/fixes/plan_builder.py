@@ -19,7 +19,7 @@ from attn_doctor.commands.installers import (
     of_packages,
     plain,
 )
-from attn_doctor.fixes import installer_settings, pins
+from attn_doctor.fixes import before_a_way, installer_settings, pins
 from attn_doctor.fixes.alternatives import drafts
 from attn_doctor.fixes.plan import Cause, Draft, Plan, PlannedStep, Unsigned, Way, variables
 from attn_doctor.fixes.resolve import Resolved
@@ -61,7 +61,9 @@ def make(
     for draft in made:
         way, against = _foreseen(facts, findings, draft, lambda one: _way(facts, one, here, resolver))
         if against is None:
-            unordered.append(way)
+            first = before_a_way.steps(facts, [one.step for one in way.steps])
+            before = tuple(planned(step, way.steps[-1].verify) for step in in_order(here, first)) if first else ()
+            unordered.append(msgspec.structs.replace(way, steps=(*before, *way.steps)))
         else:
             notes += (f"Left out, because {against.rstrip('.')}: {draft.title}.",)
     # Ways without a solution come last; before them, ways that break a requirement. All others keep their order.

@@ -10,6 +10,7 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.failure_modes import ALL, consequences
 from attn_doctor.failure_modes.mode import FailureMode, FromFacts, FromLog, FromTrials, Hit, Module, Unsure, Usual
+from attn_doctor.failure_modes.shared.numpy_1 import with_opencv
 from attn_doctor.judging import foresight
 from attn_doctor.judging.chained import chained
 from attn_doctor.judging.stated_gpu import ELSEWHERE
@@ -356,7 +357,7 @@ def _fixes(module: Module, facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     little = facts.grade == "stated" or isinstance(facts.torch.version, Unknown)
     if not made and little and isinstance(module, Usual):
         made = module.usual(facts)
-    return made
+    return tuple(with_opencv(facts, fix) for fix in made)
 
 
 def _order(

@@ -34,6 +34,17 @@ def row_of(name: str) -> BuiltPackage | None:
     return _rows().get(name)
 
 
+def needs_torch(name: str) -> bool:
+    """Return whether installers compile this package from its sources, and its setup.py imports torch."""
+    row = row_of(name)
+    return (
+        row is not None
+        and row.wheels in ("releases", "links", "none")
+        and "torch" in row.imports
+        and not row.only_wheels
+    )
+
+
 def imports(name: str | None) -> tuple[str, ...]:
     """Return the distributions that a package's setup.py imports.
 

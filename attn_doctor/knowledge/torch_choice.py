@@ -266,7 +266,9 @@ def _of_macos(machine: Machine) -> Choice | NoTorch:
     """Return PyPI's torch for macOS. For Intel processors the last one is 2.2: https://github.com/pytorch/pytorch/issues/114602."""
     intel = machine.machine == "x86_64"
     why = (
-        "the last torch for Macs with an Intel processor"
+        f"the last torch for a Python for x86_64, and this Mac has Apple silicon: newer ones need a Python for arm64. {ARM_PYTHON}"
+        if machine.translated
+        else "the last torch for Macs with an Intel processor"
         if intel
         else "PyTorch's builds for macOS hold the Apple GPU's backend"
     )
@@ -322,7 +324,19 @@ def _no_build(machine: Machine) -> NoTorch:
     )
 
 
+# https://docs.astral.sh/uv/concepts/python-versions/#requesting-a-version (the name of a build),
+# https://conda.io/projects/conda/en/latest/user-guide/configuration/settings.html (subdir)
+ARM_PYTHON = (
+    "`file` with the path of a Python says for which processor it is. With uv: uv venv --python cpython-3.12-macos-aarch64; "
+    "with conda: CONDA_SUBDIR=osx-arm64 conda create -n arm64 python=3.12"
+)
+ARM_TITLE = "Use a Python for Apple silicon"
+
+
 def _no_python(machine: Machine) -> NoTorch:
+    if machine.translated:
+        words = f"make an environment with a Python for arm64, and install there: for x86_64 PyTorch has no wheels after 2.2.2. {ARM_PYTHON}"
+        return NoTorch(title=ARM_TITLE, words=words)
     alike = choose(msgspec.structs.replace(machine, python=None)) if machine.python else None
     row = pytorch.release(alike.torch) if isinstance(alike, Choice) and alike.torch else Unknown("")
     good = "3.12" if isinstance(row, Unknown) or "3.12" in row.pythons else row.pythons[-1]
@@ -342,6 +356,8 @@ def _beside(torch: str, machine: Machine) -> tuple[str, ...]:
 
 
 __all__ = [
+    "ARM_PYTHON",
+    "ARM_TITLE",
     "INDEX",
     "STABLE",
     "Choice",

@@ -17,7 +17,8 @@ class Machine(Record, frozen=True, kw_only=True):
     """
 
     os: OsName | None = None
-    machine: str | None = None  # "x86_64", "aarch64"; "arm64" on macOS
+    machine: str | None = None  # "x86_64", "aarch64"; "arm64" on macOS. That of the Python: wheels are chosen by it
+    translated: bool = False  # a Python for x86_64 on a Mac with Apple silicon, which runs it under Rosetta
     maker: Maker = "unknown"
     board: Board | None = None
     jetpack: str | None = None  # "6.2"

@@ -10,7 +10,7 @@ import re
 from attn_doctor.knowledge import pytorch
 from attn_doctor.knowledge.torch_machine import Choice, Machine
 from attn_doctor.model.facts import OsName, Unknown
-from attn_doctor.model.versions import local
+from attn_doctor.model.versions import local, pair
 
 INDEX = "https://download.pytorch.org/whl"
 STABLE = f"{INDEX}/torch_stable.html"  # the page of the builds before torch 1.11
@@ -66,12 +66,22 @@ def numpy_for(torch: str, specifier: str = "", os: OsName = "linux") -> str:
     """Return the requirement of a NumPy that works with this torch: "numpy<2" for torch 2.2.
 
     `specifier`: a range in which NumPy has to stay, ">=1.23". A torch that was built for NumPy 1 cannot use the arrays of NumPy
-    2, and no metadata of torch says so: https://github.com/pytorch/pytorch/issues/107302
+    2, and no metadata of torch says so: https://github.com/pytorch/pytorch/issues/107302. A range that has no NumPy 1, ">=2", is
+    left out for such a torch: no version would satisfy both.
     """
     works_with_numpy_2 = pytorch.numpy(torch, "2.0.0", os)
     if isinstance(works_with_numpy_2, Unknown) or works_with_numpy_2.yes:
         return f"numpy{specifier}"
-    return "numpy" + ",".join(filter(None, [specifier, "<2"]))
+    return "numpy" + ",".join(filter(None, [specifier if _has_numpy_1(specifier) else "", "<2"]))
+
+
+def _has_numpy_1(specifier: str) -> bool:
+    """Return whether a range has versions of NumPy 1: its lowest version is older than 2."""
+    lowest = (found[1] for part in specifier.split(",") if (found := _LOWEST.match(part)))
+    return all((pair(version) or (0, 0)) < (2, 0) for version in lowest)
+
+
+_LOWEST = re.compile(r"\s*(?:>=|>|==|~=)\s*([\d.]+)")
 
 
 def torchvision(torch: str) -> str | None:

@@ -30,13 +30,13 @@ References
 from __future__ import annotations
 
 from attn_doctor.commands import host_compilers
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import File, Recipe
 from attn_doctor.failure_modes.shared import building
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
-from attn_doctor.model.versions import pair
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.versions import pair, parse
 
 MODE = FailureMode(
     code="AD114",
@@ -125,12 +125,47 @@ MODE = FailureMode(
 
 
 class Needs(Variant, frozen=True, kw_only=True):
-    """Hold the oldest gcc that the headers accept, as they name it: 5 in torch 1 and 2.0, 9 since torch 2.2."""
+    """Hold the oldest gcc that the headers accept: 5 in torch 1 and 2.0, 9 since torch 2.2, 10 for headers in C++20."""
 
     floor: int
 
 
-# There is no `detect`: no table here lists the gcc that each torch needs.
+# c10/util/C++17.h in the wheels of torch 2.2.1 ("We need GCC 5 or later") and 2.2.2 ("We need GCC 9 or later", and "We need Clang 9 or
+# later"): https://github.com/pytorch/pytorch/pull/120126, which was picked onto release/2.2 after 2.2.1.
+_FIRST_TORCH, _OF_CHECK = "2.2.2", 9
+# For headers in C++20 cpp_extension passes -std=c++20. gcc knows it since 10 (9 has -std=c++2a), and clang too:
+# https://gcc.gnu.org/projects/cxx-status.html#cxx20, https://clang.llvm.org/cxx_status.html#cxx20
+_OF_CXX20 = 10
+
+
+def detect(facts: Facts) -> Hit | None:
+    """Find a gcc or clang that the headers of the installed torch refuse, if flash-attn would be compiled with it."""
+    if not every(lambda: building.would_be_built(facts), lambda: _older(facts) is not None):
+        return None
+    floor, compiler = _older(facts) or 0, present(building.host_compiler(facts))
+    version, torch = present(compiler.version), present(facts.torch.version)
+    index = next(i for i, c in enumerate(known(facts.toolchain.compilers)) if c is compiler)
+    kind = "clang" if "clang" in compiler.name else "gcc"
+    return Hit(
+        message=f"{compiler.name} {version} would be called, and the headers of torch {torch} need {kind} {floor} or newer.",
+        evidence=(
+            fact(facts, f"toolchain.compilers.{index}.version", f"{compiler.path} is {compiler.name} {version}"),
+            fact(facts, "torch.version"),
+        ),
+        variant=Needs(floor=floor),
+    )
+
+
+def _older(facts: Facts) -> int | None:
+    """Return the first major version of the compiler that torch's headers accept, if the compiler here is older; else None."""
+    compiler = building.host_compiler(facts)
+    if compiler is None or compiler.name == "cl":
+        return None
+    have, torch, first = parse(present(compiler.version)), parse(present(facts.torch.version)), parse(_FIRST_TORCH)
+    if have is None or torch is None or first is None or torch < first:
+        return None
+    floor = _OF_CXX20 if facts.torch.header_cxx == 20 else _OF_CHECK
+    return floor if have.major < floor else None
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -154,8 +189,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 _OLD_STANDARDS, _GCC_OF_CXX14 = ("0x", "11", "1y", "14"), 5
 
 
-# c10/util/C++17.h: "We need GCC 9 or later" since torch 2.2, https://github.com/pytorch/pytorch/issues/120126
-_FIRST_TORCH, _FIRST_GCC = (2, 2), (9, 0)
+# A log says "torch 2.2" of 2.2.0 too: the build of its gcc failed, and that is the nearest cause.
+_FROM_LOG, _FIRST_GCC = (2, 2), (_OF_CHECK, 0)
 
 
 def _by_facts(facts: Facts, seen: Seen) -> Hit | None:
@@ -165,7 +200,7 @@ def _by_facts(facts: Facts, seen: Seen) -> Hit | None:
     kits = facts.toolchain.compilers if isinstance(facts.toolchain.compilers, tuple) else ()
     gcc = next((kit.version for kit in kits if kit.name in ("gcc", "g++") and isinstance(kit.version, str)), None)
     have = pair(gcc) if gcc else None
-    if not failed or torch is None or have is None or torch < _FIRST_TORCH or have >= _FIRST_GCC:
+    if not failed or torch is None or have is None or torch < _FROM_LOG or have >= _FIRST_GCC:
         return None
     return Hit(
         message=f"A build failed, and gcc is version {gcc}: the headers of torch {facts.torch.version} need gcc 9 or newer.",

@@ -107,7 +107,7 @@ def detect(facts: Facts) -> Hit | None:
     ordered = _in_dockerfile(facts)
     if ordered is not None:
         return ordered
-    if (of_project := isolated_projects.told(facts, _built)) is not None:
+    if (of_project := isolated_projects.told(facts, built_packages.needs_torch)) is not None:
         return of_project
     if known(facts.system.os) == "darwin" or building.works(facts):
         return None
@@ -145,7 +145,7 @@ def _in_dockerfile(facts: Facts) -> Hit | None:
     """Find a command of a Dockerfile that builds a package before torch is installed, or in isolation from torch."""
     for index, pin in enumerate(facts.project.pins if isinstance(facts.project.pins, tuple) else ()):
         name = name_of(pin.requirement)
-        if not pin.by_command or name is None or ".whl" in pin.requirement or not _built(name):
+        if not pin.by_command or name is None or ".whl" in pin.requirement or not built_packages.needs_torch(name):
             continue
         hidden = pin.isolated and not _isolation_is_off(facts)
         if not (pin.without_torch or hidden):
@@ -164,17 +164,6 @@ def _in_dockerfile(facts: Facts) -> Hit | None:
             ),
         )
     return None
-
-
-def _built(name: str) -> bool:
-    """Return whether pip has to build this package and the package's setup imports torch."""
-    row = built_packages.row_of(name)
-    return (
-        row is not None
-        and row.wheels in ("releases", "links", "none")
-        and "torch" in row.imports
-        and not row.only_wheels
-    )
 
 
 def _isolation_is_off(facts: Facts) -> bool:
@@ -294,7 +283,7 @@ def _in_hook(facts: Facts, seen: Seen) -> Hit | None:
     """
     hooks = [m for m in seen.matches if "hook" in m.groups]
     name = subject.stated(facts)
-    if not hooks or name is None or not _built(name) or not _is_isolated(facts):
+    if not hooks or name is None or not built_packages.needs_torch(name) or not _is_isolated(facts):
         return None
     last = hooks[-1]
     log = next(log for log in seen.logs if log.file == last.file)
@@ -335,7 +324,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Ordered):
         return (*_ordered_anew(facts, hit.variant), *building.without_compiling(facts))
     if isinstance(hit.variant, isolated_projects.OfProject):
-        return (isolated_projects.fix(facts, hit.variant), *building.without_compiling(facts))
+        return (isolated_projects.fix(facts, hit.variant), *isolated_projects.ready(facts, hit.variant))
     cut = isinstance(hit.variant, CutInHook)
     missing = not cut and package_cures.torch_first(facts, subject.package(facts)) != ()
     built = package_cures.built_here(

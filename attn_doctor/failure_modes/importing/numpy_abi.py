@@ -35,8 +35,9 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every
 from attn_doctor.failure_modes.recipe import Packages, Recipe
 from attn_doctor.failure_modes.shared import numpy_family, torch_install, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, holds, package_evidence, version
+from attn_doctor.failure_modes.shared.torch_facts import translated
 from attn_doctor.knowledge import pytorch
-from attn_doctor.knowledge.torch_choice import Choice
+from attn_doctor.knowledge.torch_choice import ARM_PYTHON, ARM_TITLE, Choice
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, OsName, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
@@ -192,6 +193,14 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     first = Fix(title="Install NumPy 1", steps=(older,), verify=check)
     found = torch_install.choice(facts)
     if not isinstance(found, Choice) or found.torch is None or found.beside:
-        return (first,)  # the newest torch for this machine was still built for NumPy 1
+        # The newest torch for this machine was still built for NumPy 1.
+        return (first, _of_arm(check)) if translated(facts) else (first,)
     title = "Install a torch that was built for NumPy 2"
     return (first, *torch_steps.newest(facts, title, why="newer releases are built for NumPy 2"))
+
+
+def _of_arm(check: tuple[str, ...]) -> Fix:
+    """Return the fix for a Python for x86_64 on a Mac with Apple silicon: torch 2.2 is the last one for it."""
+    words = f"make an environment with a Python for arm64, and install there: newer torch has no wheels for x86_64 on macOS. {ARM_PYTHON}"
+    step = commands.by_hand((), words, "a new environment; this one stays", "none", elsewhere=True)
+    return Fix(title=ARM_TITLE, steps=(step,), verify=check)

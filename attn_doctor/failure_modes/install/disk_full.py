@@ -38,7 +38,7 @@ from attn_doctor.failure_modes.shared import building
 from attn_doctor.knowledge.build import GIGABYTE
 from attn_doctor.knowledge.translated_messages import translations
 from attn_doctor.logs.reader import Seen
-from attn_doctor.model.facts import Facts
+from attn_doctor.model.facts import Disk, Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.steps import Step
 
@@ -303,7 +303,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         made.append(Fix(title="Put temporary files on another disk", steps=(step,), verify=building.verify(facts)))
     if places.container(facts) == places.BUILD:
         made.append(_of_the_host(facts))
-    if roomy:
+    full = next((d for d in disks if d.purpose == "site-packages" and _is_full(d)), None)
+    if full is not None and not isinstance(hit.variant, Full):
+        made.append(_of_the_environment(facts, hit, full))
+    elif roomy:
         folder = roomy[0].path.rpartition("/")[0] or "/"
         name = "TEMP" if facts.system.os == "windows" else "TMPDIR"
         step = commands.variable(
@@ -324,6 +327,22 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         )
         made.append(Fix(title="Use another disk", steps=(move,), verify=building.verify(facts)))
     return tuple(made)
+
+
+def _is_full(disk: Disk) -> bool:
+    return isinstance(disk.free_bytes, int) and disk.free_bytes < ROOM
+
+
+def _of_the_environment(facts: Facts, hit: Hit, disk: Disk) -> Fix:
+    """Return the fix for a full disk of the environment, which another place for temporary files does not help."""
+    words = (
+        f"shows what is left of the disk with this environment: an installation of torch needs {ROOM // GIGABYTE} GB there. Delete what you do not need, or "
+        "make the environment in a folder on another disk, and check that one with --target"
+    )
+    argv = ("df", "-h", disk.path) if facts.system.os != "windows" else ()
+    room = commands.by_hand(argv, words, "files of yours", "none")
+    purge = () if _without_cache(facts) else (_purge(facts, hit),)
+    return Fix(title="Make room on the disk of the environment", steps=(*purge, room), verify=building.verify(facts))
 
 
 def _of_a_cache(facts: Facts, of: str) -> Fix:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Hit, Variant
-from attn_doctor.failure_modes.shared import subject
+from attn_doctor.failure_modes.shared import building, subject
 from attn_doctor.knowledge import built_packages, torch_choice
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix, Severity, fact
-from attn_doctor.model.steps import Step, name_of
+from attn_doctor.model.steps import Step, action, name_of
 
 
 class OfProject(Variant, frozen=True, kw_only=True):
@@ -49,7 +51,7 @@ def fix(facts: Facts, found: OfProject) -> Fix:
 _TITLES = {
     "uv": "Give the build torch, in pyproject.toml",
     "PDM": "Turn isolation off, after torch and the build tools are installed",
-    "Poetry": "Request a finished wheel in the place of the release",
+    "Poetry": "Take it out of the project, and install it into the environment",
 }
 
 
@@ -87,8 +89,49 @@ def _steps(facts: Facts, found: OfProject) -> tuple[Step, ...]:
                 f"{file}, the environment",
             ),
         )
+    return (_taken_out(facts, found),)
+
+
+def ready(facts: Facts, found: OfProject) -> tuple[Fix, ...]:
+    """Return the fixes that compile nothing. With Poetry the line of the project goes first: each `poetry add` would build it again."""
+    made = building.without_compiling(facts)
+    if found.tool != "Poetry":
+        return made
+    out = _taken_out(facts, found)
+    return tuple(msgspec.structs.replace(one, steps=(out, *one.steps)) for one in made)
+
+
+def _taken_out(facts: Facts, found: OfProject) -> Step:
+    """Return the step that takes a package out of a project of Poetry, which cannot build it in an environment with torch.
+
+    https://python-poetry.org/docs/cli/#remove; isolation cannot be turned off: https://github.com/python-poetry/poetry/issues/8427
+    """
+    name = found.package
+    folder = next((f for f in (facts.project.environment_of, facts.project.folder) if isinstance(f, str)), None)
+    where = ("--directory", folder) if folder else ()
     words = (
-        f"{file}, line {found.line}: {name} = {{ url = the address of a finished wheel }}, for this torch and this Python; `attn-doctor wheels` shows "
-        f"whether one exists. Or take {name} out, and install it after `poetry install` by `poetry run pip install --no-build-isolation {name}`"
+        f"takes line {found.line} out of {found.file}, because with it each `poetry add` and `poetry install` builds {name} without torch. Then either "
+        f"`poetry add` with the address of a finished wheel, if `attn-doctor wheels` names one, or `poetry run pip install --no-build-isolation {name}`; "
+        "`poetry sync` removes what is installed in the second way"
     )
-    return (commands.by_hand((), words, file),)
+    return commands.by_hand(("poetry", *where, "remove", name), words, f"{found.file}, poetry.lock, the environment")
+
+
+def line_taken_out(facts: Facts, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Return the steps of a way that installs flash-attn; in a project of Poetry that asks for flash-attn, that line goes first."""
+    hit = told(facts, lambda name: name == subject.FLASH_ATTN)
+    if hit is None or not isinstance(hit.variant, OfProject) or hit.variant.tool != "Poetry":
+        return steps
+    out = _taken_out(facts, hit.variant)
+    return steps if any(action(step) == action(out) for step in steps) else (out, *steps)
+
+
+def without_line(facts: Facts) -> Facts:
+    """Return the facts after the project's tool has removed flash-attn: no line of the project asks for it any more."""
+    pins = facts.project.pins if isinstance(facts.project.pins, tuple) else ()
+    kept = tuple(
+        pin
+        for pin in pins
+        if pin.project_tool is None or name_of(pin.requirement.partition(" ")[0]) != subject.FLASH_ATTN
+    )
+    return msgspec.structs.replace(facts, project=msgspec.structs.replace(facts.project, pins=kept)) if pins else facts

@@ -8,7 +8,7 @@ from packaging.utils import canonicalize_name
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import known
-from attn_doctor.failure_modes.shared import torch_here, torch_steps
+from attn_doctor.failure_modes.shared import numpy_1, torch_here, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.model.facts import Conflict, Facts
 from attn_doctor.model.machine import tried
@@ -50,9 +50,9 @@ def asked_for(facts: Facts) -> Part:
         elif name == "torch":
             steps += _torch_as_asked(facts, requirement, conflict.package)
         else:
-            rest[torch_here.numpy_for(facts, str(requirement.specifier)) if name == "numpy" else str(requirement)] = (
-                None
-            )
+            of_numpy = name == "numpy"
+            asked = numpy_1.beside_torch(facts, str(requirement.specifier), (dependent,)) if of_numpy else ()
+            rest.update(dict.fromkeys(asked or (str(requirement),)))
     if vision and not steps:
         fitting = torch_here.vision(facts, reinstall=False)
         steps += [fitting] if fitting else []

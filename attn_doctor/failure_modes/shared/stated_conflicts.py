@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Variant
-from attn_doctor.failure_modes.shared import torch_here, torch_steps
+from attn_doctor.failure_modes.shared import numpy_1, torch_here, torch_steps
 from attn_doctor.failure_modes.shared.torch_facts import SERVERS, distribution, machine_of, text
 from attn_doctor.knowledge import torch_choice
 from attn_doctor.logs.reader import Match
@@ -126,9 +126,10 @@ def _others(facts: Facts, pairs: list[Pair]) -> tuple[Step, ...]:
         return ()
     vision = torch_here.vision(facts, reinstall=False) if "torchvision" in wanted else None
     names = [
-        torch_here.numpy_for(facts, str(asked)) if name == "numpy" else f"{name}{asked}"
+        text
         for name, asked in wanted.items()
         if name != "torchvision" or vision is None
+        for text in (_numpy(facts, asked, pairs) if name == "numpy" else (f"{name}{asked}",))
     ]
     step = commands.install(
         *names,
@@ -140,6 +141,10 @@ def _others(facts: Facts, pairs: list[Pair]) -> tuple[Step, ...]:
         risk_text="if no versions satisfy all packages, pip reports it before it changes anything",
     )
     return (*((vision,) if vision else ()), *((step,) if names else ()))
+
+
+def _numpy(facts: Facts, asked: SpecifierSet, pairs: list[Pair]) -> tuple[str, ...]:
+    return numpy_1.beside_torch(facts, str(asked), [pair.package for pair in pairs if _name(pair) == "numpy"])
 
 
 def of_conda_alone(facts: Facts) -> bool:

@@ -42,7 +42,8 @@ def machine_of(facts: Facts) -> Machine:
         cuda = text(facts.torch.cuda)  # this torch was seen to use the GPU, so the driver supports its CUDA
     return Machine(
         os=system.os if isinstance(system.os, str) else None,
-        machine="x86" if key.platform == "win32" else text(system.machine) or _machine_of_platform(key.platform),
+        machine="x86" if key.platform == "win32" else _machine(facts, key.platform),
+        translated=translated(facts),
         maker=_maker(facts),
         board=system.board if isinstance(system.board, str) else None,
         jetpack=text(system.jetpack),
@@ -176,6 +177,24 @@ def _capability(card: Gpu) -> str | None:
         return card.compute_capability
     row = gpu.model(card.name) if isinstance(card.name, str) else Unknown("")
     return None if isinstance(row, Unknown) else row.capability
+
+
+def _machine(facts: Facts, platform: str | Unknown) -> str | None:
+    """Return the processor for which wheels are chosen: that of the Python, which on a Mac with Apple silicon can be x86_64."""
+    return "x86_64" if translated(facts) else text(facts.system.machine) or _machine_of_platform(platform)
+
+
+def translated(facts: Facts) -> bool:
+    """Return whether Rosetta runs this Python: it is for x86_64, and the Mac has Apple silicon.
+
+    Under Rosetta the system says x86_64 too, and the name of the processor is "Apple M3" or "VirtualApple". A Python for both
+    ("universal2") runs without Rosetta. https://developer.apple.com/documentation/apple-silicon/about-the-rosetta-translation-environment
+    """
+    platform = facts.interpreter.platform
+    silicon = facts.system.machine == "arm64" or (
+        isinstance(facts.cpu.model, str) and facts.cpu.model.startswith(("Apple ", "VirtualApple"))
+    )
+    return facts.system.os == "darwin" and silicon and isinstance(platform, str) and platform.endswith("x86_64")
 
 
 def _machine_of_platform(platform: str | Unknown) -> str | None:
