@@ -1,0 +1,102 @@
+"""A pasted environment with a package of another torch or CUDA than the one there is judged; one whose parts belong together is left alone."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from attn_doctor.examination.inputs import log_reader
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.logs.not_a_log import checked
+from attn_doctor.logs.stated_facts import facts_of_logs
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Diagnosis, Goal, Severity
+from attn_doctor.project_files import as_facts, read
+
+READER = log_reader()
+
+
+def pip_list(*rows: str) -> str:
+    usual = ("filelock 3.18.0", "Jinja2 3.1.6", "sympy 1.13.1", "urllib3 2.4.0", "numpy 1.26.4")
+    pairs = [row.split() for row in sorted((*usual, *rows), key=str.lower)]
+    return "$ pip list\nPackage            Version\n------------------ ------------\n" + "".join(
+        f"{name:18} {version}\n" for name, version in pairs
+    )
+
+
+def xformers_info(built: str, have: str) -> str:
+    return (
+        "xFormers 0.0.26.post1\nmemory_efficient_attention.ckF:                    unavailable\n"
+        f"memory_efficient_attention.cutlassF:               unavailable\npytorch.version:                                   {have}\n"
+        f"pytorch.cuda:                                      available\ngpu.name:                                          NVIDIA A100-SXM4-40GB\n"
+        f"build.info:                                        available\nbuild.cuda_version:                                1108\n"
+        f"build.torch_version:                               {built}\nsource.privacy:                                    open source\n"
+    )
+
+
+UV_LOCK = (
+    'version = 1\nrequires-python = "==3.11.*"\n[manifest]\noverrides = [{{ name = "torch", specifier = "=={torch}" }}]\n'
+    '[[package]]\nname = "torch"\nversion = "{torch}"\nsource = {{ registry = "https://pypi.org/simple" }}\n'
+    '[[package]]\nname = "vllm"\nversion = "{vllm}"\nsource = {{ registry = "https://pypi.org/simple" }}\ndependencies = [{{ name = "torch" }}]\n'
+)
+
+ILL = {
+    "vllm of torch 2.4": ("requirements.txt", "torch==2.5.1\nvllm==0.6.2\n", "abi-mismatch-torch-version", "torch==2.4"),
+    "vllm in a list": ("a.txt", pip_list("torch 2.7.1", "vllm 0.8.5.post1"), "abi-mismatch-torch-version", "torch==2.6"),
+    "vllm under an override": ("uv.lock", UV_LOCK.format(torch="2.8.0", vllm="0.9.1"), "abi-mismatch-torch-version", "torch==2.7"),
+    "vllm in an image": ("Dockerfile", "FROM pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime\nRUN pip install --no-deps vllm==0.7.3\n", "abi-mismatch-torch-version", "torch==2.5"),
+    "sglang": ("a.txt", pip_list("torch 2.6.0", "sglang 0.4.9.post2"), "abi-mismatch-torch-version", "torch==2.7"),
+    "torchcodec of torch 2.5": ("a.txt", pip_list("torch 2.7.0", "torchcodec 0.1.1"), "abi-mismatch-torch-version", "torchcodec==0.5"),
+    "torchcodec in a file": ("requirements.txt", "torch==2.6.0\ntorchvision==0.21.0\ntorchcodec==0.7.0\n", "abi-mismatch-torch-version", "torchcodec==0.2"),
+    "torch-scatter": ("a.txt", pip_list("torch 2.4.1+cu121", "torch-scatter 2.1.2+pt23cu121"), "abi-mismatch-torch-version", "torch-2.4.0+cu121.html"),
+    "torch-sparse of torch 1.13": ("requirements.txt", "torch==2.0.1+cu117\ntorch-sparse==0.6.17+pt113cu117\n", "abi-mismatch-torch-version", "torch-2.0.0+cu117.html"),
+    "natten": ("a.txt", pip_list("torch 2.6.0+cu124", "natten 0.17.5+torch250cu124"), "abi-mismatch-torch-version", "natten"),
+    "flashinfer": ("a.txt", pip_list("torch 2.5.1+cu124", "flashinfer-python 0.2.0.post2+cu124torch2.4"), "abi-mismatch-torch-version", "flashinfer"),
+    "torchaudio of another CUDA": ("a.txt", pip_list("torch 2.5.1+cu124", "torchaudio 2.5.1+cu121"), "abi-mismatch-torch-version", "whl/cu124"),
+    "xformers of another CUDA": ("a.txt", pip_list("torch 2.3.0+cu121", "xformers 0.0.26.post1+cu118"), "abi-mismatch-torch-version", "whl/cu121"),
+    "xformers.info": ("a.txt", xformers_info("2.3.0+cu118", "2.3.0+cu121"), "abi-mismatch-torch-version", "xformers"),
+}  # fmt: skip
+
+HEALTHY = {
+    "vllm of this torch": ("a.txt", pip_list("torch 2.6.0", "vllm 0.8.4")),
+    "vllm in a file": ("requirements.txt", "torch==2.4.0\nvllm==0.6.3.post1\n"),
+    "vllm that was not read": ("a.txt", pip_list("torch 2.4.0", "vllm 0.1.7")),
+    "vllm of a range": ("requirements.txt", "torch>=2.5\nvllm==0.6.3\n"),
+    "a lock that was solved": ("uv.lock", UV_LOCK.format(torch="2.7.1", vllm="0.10.0")),
+    "torchcodec of this torch": ("a.txt", pip_list("torch 2.7.1", "torchcodec 0.4.0")),
+    "torch-scatter of this torch": ("a.txt", pip_list("torch 2.4.1+cu121", "torch-scatter 2.1.2+pt24cu121")),
+    "torch-scatter of torch 2.10": ("a.txt", pip_list("torch 2.10.0+cu128", "torch-scatter 2.1.2+pt210cu128")),
+    "torch-scatter of a near CUDA": ("a.txt", pip_list("torch 2.5.1+cu124", "torch-scatter 2.1.2+pt25cu121")),
+    "flashinfer of this torch": ("a.txt", pip_list("torch 2.4.0", "flashinfer 0.1.6+cu121torch2.4")),
+    "natten of this torch": ("a.txt", pip_list("torch 2.5.1+cu124", "natten 0.17.5+torch250cu124")),
+    "torchaudio of this CUDA": ("a.txt", pip_list("torch 2.5.1+cu124", "torchaudio 2.5.1+cu124")),
+    "torchaudio without CUDA": ("a.txt", pip_list("torch 2.5.1+cu124", "torchaudio 2.5.1+cpu")),
+    "xformers of a near CUDA": ("a.txt", pip_list("torch 2.5.1+cu124", "xformers 0.0.28.post3+cu121")),
+    "xformers.info": ("a.txt", xformers_info("2.3.0+cu121", "2.3.0+cu121")),
+}  # fmt: skip
+
+
+def judged(name: str, text: str) -> Diagnosis:
+    if name != "a.txt":
+        asked = read(text, name)
+        assert asked is not None
+        return diagnose(as_facts([asked], Facts(grade="stated")), Goal.TRAIN)
+    log = READER.read(checked(io.BytesIO(text.encode()), name), name)
+    return diagnose(facts_of_logs([log]), Goal.TRAIN, logs=[log])
+
+
+@pytest.mark.parametrize("case", ILL)
+def test_the_other_build_is_named_with_its_cure(case):
+    name, text, slug, cure = ILL[case]
+    first = judged(name, text).findings[0]
+    assert first.slug == slug
+    assert first.severity is not Severity.INFO
+    steps = [f"{' '.join(getattr(step, 'argv', ()))} {step.why}" for fix in first.fixes for step in fix.steps]
+    assert steps
+    assert any(cure in step for step in steps), steps
+
+
+@pytest.mark.parametrize("case", HEALTHY)
+def test_builds_that_belong_together_are_left_alone(case):
+    assert [f.slug for f in judged(*HEALTHY[case]).findings if f.severity is not Severity.INFO] == []
