@@ -41,7 +41,16 @@ UV_LOCK = (
     '[[package]]\nname = "vllm"\nversion = "{vllm}"\nsource = {{ registry = "https://pypi.org/simple" }}\ndependencies = [{{ name = "torch" }}]\n'
 )
 
+CONDA = "name: a\nchannels: [pytorch, nvidia, defaults]\ndependencies:\n  - python=3.10\n  - pytorch={}\n  - torchvision={}\n  - pytorch-cuda=12.1\n  - mkl={}\n"
+
 ILL = {
+    "cuDNN 8 beside torch 2.5": ("a.txt", pip_list("torch 2.5.1", "nvidia-cudnn-cu12 8.9.7.29", "nvidia-cublas-cu12 12.4.5.8"), "environment-pollution", "nvidia-cudnn-cu12==9.*"),
+    "cuDNN 9 beside torch 2.3": ("requirements.txt", "torch==2.3.1\ntorchvision==0.18.1\nnvidia-cudnn-cu12==9.1.0.70\n", "environment-pollution", "nvidia-cudnn-cu12==8.*"),
+    "nvJitLink that is too old": ("a.txt", pip_list("torch 2.5.1+cu124", "nvidia-nvjitlink-cu12 12.1.105"), "environment-pollution", "nvidia-nvjitlink-cu12==12.4.*"),
+    "cuBLAS that is too old": ("a.txt", pip_list("torch 2.7.1+cu128", "nvidia-cublas-cu12 12.4.5.8"), "environment-pollution", "nvidia-cublas-cu12==12.8.*"),
+    "triton of another torch": ("a.txt", pip_list("torch 2.5.1", "triton 3.2.0"), "triton-version-mismatch", "triton==3.1"),
+    "triton of another torch in a file": ("requirements.txt", "torch==2.6.0+cu124\ntriton==3.0.0\n", "triton-version-mismatch", "triton==3.2"),
+    "a new MKL in environment.yml": ("environment.yml", CONDA.format("2.2.2", "0.17.2", "2024.2"), "mkl-does-not-fit", "mkl<2024.1"),
     "vllm of torch 2.4": ("requirements.txt", "torch==2.5.1\nvllm==0.6.2\n", "abi-mismatch-torch-version", "torch==2.4"),
     "vllm in a list": ("a.txt", pip_list("torch 2.7.1", "vllm 0.8.5.post1"), "abi-mismatch-torch-version", "torch==2.6"),
     "vllm under an override": ("uv.lock", UV_LOCK.format(torch="2.8.0", vllm="0.9.1"), "abi-mismatch-torch-version", "torch==2.7"),
@@ -59,6 +68,14 @@ ILL = {
 }  # fmt: skip
 
 HEALTHY = {
+    "cuDNN 9 beside torch 2.5": ("a.txt", pip_list("torch 2.5.1", "nvidia-cudnn-cu12 9.1.0.70", "nvidia-nvjitlink-cu12 12.4.127", "triton 3.1.0")),
+    "cuDNN 8 beside torch 2.3": ("a.txt", pip_list("torch 2.3.1", "nvidia-cudnn-cu12 8.9.2.26", "nvidia-nvjitlink-cu12 12.6.20", "triton 2.3.1")),
+    "cuDNN of both CUDAs": ("a.txt", pip_list("torch 2.5.1+cu124", "nvidia-cudnn-cu12 9.1.0.70", "nvidia-cudnn-cu11 8.7.0.84")),
+    "a newer cuBLAS": ("a.txt", pip_list("torch 2.5.1+cu124", "nvidia-cublas-cu12 12.6.4.1")),
+    "triton of a build for CPUs": ("a.txt", pip_list("torch 2.5.1+cpu", "triton 3.2.0")),
+    "an older MKL": ("environment.yml", CONDA.format("2.2.2", "0.17.2", "2023.1")),
+    "a new MKL and torch 2.5": ("environment.yml", CONDA.format("2.5.1", "0.20.1", "2024.2")),
+    "a new MKL and conda-forge": ("environment.yml", CONDA.format("2.2.2", "0.17.2", "2024.2").replace("pytorch, nvidia, defaults", "conda-forge").replace("  - pytorch-cuda=12.1\n", "")),
     "vllm of this torch": ("a.txt", pip_list("torch 2.6.0", "vllm 0.8.4")),
     "vllm in a file": ("requirements.txt", "torch==2.4.0\nvllm==0.6.3.post1\n"),
     "vllm that was not read": ("a.txt", pip_list("torch 2.4.0", "vllm 0.1.7")),
