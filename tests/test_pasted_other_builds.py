@@ -43,7 +43,13 @@ UV_LOCK = (
 
 CONDA = "name: a\nchannels: [pytorch, nvidia, defaults]\ndependencies:\n  - python=3.10\n  - pytorch={}\n  - torchvision={}\n  - pytorch-cuda=12.1\n  - mkl={}\n"
 
+UV = '[project]\nname = "a"\nversion = "0"\nrequires-python = "{}"\ndependencies = ["torch=={}", "ultralytics"]\n'
+POETRY = '[tool.poetry]\nname = "a"\nversion = "0.1"\n[tool.poetry.dependencies]\npython = "{}"\ntorch = "{}"\n'
+
 ILL = {
+    "requires-python above torch's wheels": ("pyproject.toml", UV.format(">=3.12", "2.1.2"), "python-too-new-no-wheel", "Python 3.11"),
+    "requires-python below torch's wheels": ("pyproject.toml", UV.format(">=3.7,<3.9", "2.6.0"), "python-too-new-no-wheel", "Python 3.13"),
+    "poetry's python above torch's wheels": ("pyproject.toml", POETRY.format("^3.12", "2.0.1"), "python-too-new-no-wheel", "Python 3.11"),
     "cuDNN 8 beside torch 2.5": ("a.txt", pip_list("torch 2.5.1", "nvidia-cudnn-cu12 8.9.7.29", "nvidia-cublas-cu12 12.4.5.8"), "environment-pollution", "nvidia-cudnn-cu12==9.*"),
     "cuDNN 9 beside torch 2.3": ("requirements.txt", "torch==2.3.1\ntorchvision==0.18.1\nnvidia-cudnn-cu12==9.1.0.70\n", "environment-pollution", "nvidia-cudnn-cu12==8.*"),
     "nvJitLink that is too old": ("a.txt", pip_list("torch 2.5.1+cu124", "nvidia-nvjitlink-cu12 12.1.105"), "environment-pollution", "nvidia-nvjitlink-cu12==12.4.*"),
@@ -68,6 +74,8 @@ ILL = {
 }  # fmt: skip
 
 HEALTHY = {
+    "requires-python with a torch for its oldest": ("pyproject.toml", UV.format(">=3.9", "2.1.2")),
+    "poetry's python with a torch for its newest": ("pyproject.toml", POETRY.format(">=3.8,<3.13", "2.6.0")),
     "cuDNN 9 beside torch 2.5": ("a.txt", pip_list("torch 2.5.1", "nvidia-cudnn-cu12 9.1.0.70", "nvidia-nvjitlink-cu12 12.4.127", "triton 3.1.0")),
     "cuDNN 8 beside torch 2.3": ("a.txt", pip_list("torch 2.3.1", "nvidia-cudnn-cu12 8.9.2.26", "nvidia-nvjitlink-cu12 12.6.20", "triton 2.3.1")),
     "cuDNN of both CUDAs": ("a.txt", pip_list("torch 2.5.1+cu124", "nvidia-cudnn-cu12 9.1.0.70", "nvidia-cudnn-cu11 8.7.0.84")),
