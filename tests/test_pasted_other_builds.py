@@ -46,7 +46,20 @@ CONDA = "name: a\nchannels: [pytorch, nvidia, defaults]\ndependencies:\n  - pyth
 UV = '[project]\nname = "a"\nversion = "0"\nrequires-python = "{}"\ndependencies = ["torch=={}", "ultralytics"]\n'
 POETRY = '[tool.poetry]\nname = "a"\nversion = "0.1"\n[tool.poetry.dependencies]\npython = "{}"\ntorch = "{}"\n'
 
+DETECTRON2 = (
+    "----------------------  ----------------------------------------------------\nsys.platform            linux\nPython                  3.10.12 (main) [GCC 11.4.0]\n"
+    "numpy                   1.26.4\ndetectron2              0.6 @/home/mia/v/lib/python3.10/site-packages/detectron2\nCompiler                GCC 11.4\n"
+    "CUDA compiler           {}\nPyTorch                 {} @/home/mia/v/lib/python3.10/site-packages/torch\nGPU available           {}\n"
+    "----------------------  ----------------------------------------------------\n"
+)
+MMCV = (
+    "sys.platform: linux\nPython: 3.8.18 (default, Sep 11 2023, 13:40:15) [GCC 11.2.0]\nCUDA available: True\nGPU 0: NVIDIA GeForce RTX 3090\n"
+    "PyTorch: 1.13.1+cu117\nTorchVision: 0.14.1+cu117\nOpenCV: 4.8.1\nMMCV: 1.7.1\nMMCV Compiler: GCC 9.4\nMMCV CUDA Compiler: {}\n"
+)
+
 ILL = {
+    "detectron2 without CUDA": ("a.txt", DETECTRON2.format("not available", "2.1.2+cu121", "True"), "extension-not-built", "detectron2"),
+    "mmcv without CUDA": ("a.txt", MMCV.format("not available"), "extension-not-built", "mmcv"),
     "requires-python above torch's wheels": ("pyproject.toml", UV.format(">=3.12", "2.1.2"), "python-too-new-no-wheel", "Python 3.11"),
     "requires-python below torch's wheels": ("pyproject.toml", UV.format(">=3.7,<3.9", "2.6.0"), "python-too-new-no-wheel", "Python 3.13"),
     "poetry's python above torch's wheels": ("pyproject.toml", POETRY.format("^3.12", "2.0.1"), "python-too-new-no-wheel", "Python 3.11"),
@@ -74,6 +87,9 @@ ILL = {
 }  # fmt: skip
 
 HEALTHY = {
+    "detectron2 with CUDA": ("a.txt", DETECTRON2.format("CUDA 12.1", "2.1.2+cu121", "True")),
+    "detectron2 on a machine without GPU": ("a.txt", DETECTRON2.format("not available", "2.1.2+cpu", "False")),
+    "mmcv with CUDA": ("a.txt", MMCV.format("11.7")),
     "requires-python with a torch for its oldest": ("pyproject.toml", UV.format(">=3.9", "2.1.2")),
     "poetry's python with a torch for its newest": ("pyproject.toml", POETRY.format(">=3.8,<3.13", "2.6.0")),
     "cuDNN 9 beside torch 2.5": ("a.txt", pip_list("torch 2.5.1", "nvidia-cudnn-cu12 9.1.0.70", "nvidia-nvjitlink-cu12 12.4.127", "triton 3.1.0")),
