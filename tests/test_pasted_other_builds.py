@@ -87,6 +87,7 @@ ILL = {
 }  # fmt: skip
 
 HEALTHY = {
+    "cuDNN 8 for another program on Windows": ("a.txt", pip_list("torch 2.5.1+cu124", "nvidia-cudnn-cu12 8.9.7.29", "colorama 0.4.6", "pywin32 308")),
     "detectron2 with CUDA": ("a.txt", DETECTRON2.format("CUDA 12.1", "2.1.2+cu121", "True")),
     "detectron2 on a machine without GPU": ("a.txt", DETECTRON2.format("not available", "2.1.2+cpu", "False")),
     "mmcv with CUDA": ("a.txt", MMCV.format("11.7")),

@@ -25,7 +25,7 @@ _NUMBERED = ("nvidia-nvjitlink", "nvidia-cublas", "nvidia-cuda-runtime")
 def found(facts: Facts) -> Hit | None:
     """Return the hit for the first such wheel; None for a real environment, for conda's torch, and for a torch before 2.1."""
     torch, cuda, of = facts.torch.version, facts.torch.cuda, distribution(facts, "torch")
-    if facts.grade != "stated" or not isinstance(torch, str) or before_release(torch):
+    if facts.grade != "stated" or not isinstance(torch, str) or before_release(torch) or _elsewhere(facts):
         return None
     built = local(torch)
     if (of is not None and of.installer == "conda") or not (built is None or built.startswith("cu")):
@@ -34,6 +34,15 @@ def found(facts: Facts) -> Hit | None:
     if release is None or release < _FIRST_WITH_WHEELS:
         return None
     return _cudnn(facts, torch, release, have) or (_older(facts, torch, have) if have is not None else None)
+
+
+def _elsewhere(facts: Facts) -> bool:
+    """Return whether the system is, or may be, Windows or macOS: torch for Windows brings these libraries in its own folder.
+
+    tqdm, click and others require colorama only on Windows.
+    """
+    doubt = any(distribution(facts, name) for name in ("colorama", "pywin32", "pywinpty", "triton-windows"))
+    return facts.system.os in ("windows", "darwin") or (facts.system.os != "linux" and doubt)
 
 
 def _cudnn(facts: Facts, torch: str, release: Numbers, cuda: Numbers | None) -> Hit | None:
