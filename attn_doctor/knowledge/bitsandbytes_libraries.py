@@ -1,7 +1,7 @@
 """Answer which CUDA libraries a release of bitsandbytes contains. Pure.
 
-bitsandbytes loads libbitsandbytes_cudaXYZ of exactly torch's CUDA, and has no library if that file is missing:
-https://github.com/bitsandbytes-foundation/bitsandbytes/blob/0.49.2/bitsandbytes/cextension.py
+Up to 0.49.2, bitsandbytes loads libbitsandbytes_cudaXYZ of exactly torch's CUDA, and has no library if that file is missing. From 0.50.0 on it
+takes the nearest one of the same CUDA major: get_cuda_bnb_library_path in bitsandbytes/cextension.py, read in the wheels of both releases.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CONTAINS = (
     ("0.46.1", (*_TO_128, "12.9")),
     ("0.48.0", (*_TO_128, "12.9", "13.0")),
 )
-_NEAREST = "0.50.0"  # from here on a library serves neighbouring releases of CUDA too
+_NEAREST = "0.50.0"  # from here on a library serves all releases of its CUDA major
 
 
 def contains(release: str) -> tuple[str, ...] | None:

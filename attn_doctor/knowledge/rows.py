@@ -108,7 +108,9 @@ class TorchFamily(Row, frozen=True, kw_only=True):
     TABLE: ClassVar[str] = "torch_family"
 
     package: str
-    releases: tuple[str, ...]  # whole releases of xformers ("0.0.25.post1"), minors of the others ("2.3")
+    releases: tuple[
+        str, ...
+    ]  # whole releases of xformers ("0.0.25.post1"), vllm and sglang, minors of the others ("2.3")
     torch: str  # the minor, "2.2"
 
 

@@ -12,6 +12,7 @@ import msgspec
 from packaging.utils import canonicalize_name
 
 from attn_doctor.errors import NotExamined
+from attn_doctor.knowledge import old_torch
 from attn_doctor.model.project_file import ProjectFile, Said, Wish
 from attn_doctor.model.requirements import allowed
 from attn_doctor.project_files.requirements import flavour_of, numpy_2, wish_of
@@ -120,11 +121,12 @@ def pyproject(document: Mapping[str, Any], text: str, file: str) -> ProjectFile:
     if _alone(document):
         wishes = [msgspec.structs.replace(w, pypi=w.pypi or w.name in _BESIDE) for w in wishes]
     python = project.get("requires-python") or _table(poetry, "dependencies").get("python")
+    torch = next((w.version for w in reversed(wishes) if w.name == "torch" and w.version), None)
     return ProjectFile(
         file=file,
         kind="pyproject",
         wishes=tuple(wishes),
-        python=_python(python, text),
+        python=_python(python, text, torch),
         flavour=_index(document, text),
     )
 
@@ -203,15 +205,20 @@ def _index(document: Mapping[str, Any], text: str) -> Said | None:
     return found[0] if len({f.value for f in found}) == 1 else None
 
 
-def _python(value: object, text: str) -> Said | None:
-    """Return the version of Python if a specifier allows only one: "3.12" for "==3.12.*" and for ">=3.12,<3.13"."""
+def _python(value: object, text: str, torch: str | None = None) -> Said | None:
+    """Return the version of Python if a specifier allows only one: "3.12" for "==3.12.*" and for ">=3.12,<3.13".
+
+    If it allows several and this torch has wheels for none of them, return the oldest: the file shows that torch cannot be installed.
+    """
     if not isinstance(value, str):
         return None
     asked = re.sub(r"^[~^](?=\d)", "~=", value) if value[:1] in "~^" else value
     minors = [
         f"3.{minor}" for minor in range(6, 21) if any(allowed(asked, f"3.{minor}.{patch}") for patch in (0, 9, 99))
     ]
-    return Said(value=minors[0], line=line_with(text.splitlines(), value)) if len(minors) == 1 else None
+    wheels = old_torch.pythons(torch.partition("+")[0]) if torch else ()
+    sure = len(minors) == 1 or (wheels and minors and not set(minors) & set(wheels))
+    return Said(value=minors[0], line=line_with(text.splitlines(), value)) if sure else None
 
 
 def _table(document: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:

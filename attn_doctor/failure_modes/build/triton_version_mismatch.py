@@ -31,12 +31,13 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known,
 from attn_doctor.failure_modes.recipe import Packages, Recipe
 from attn_doctor.failure_modes.shared import torch_asked, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package_evidence, version
+from attn_doctor.failure_modes.shared.torch_facts import distribution
 from attn_doctor.knowledge import pytorch
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.steps import Install
-from attn_doctor.model.versions import pair
+from attn_doctor.model.versions import before_release, local, pair
 
 MODE = FailureMode(
     code="AD119",
@@ -84,7 +85,9 @@ MODE = FailureMode(
 
 def detect(facts: Facts) -> Hit | None:
     have = version(facts, "triton")
-    if have is None or not every(lambda: cuda_build(facts), lambda: known(facts.system.os) == "linux"):
+    if have is None or not (
+        _listed(facts) or every(lambda: cuda_build(facts), lambda: known(facts.system.os) == "linux")
+    ):
         return None
     fits = pytorch.triton_fits(present(facts.torch.version), have)
     if isinstance(fits, Unknown) or fits.yes:
@@ -93,6 +96,17 @@ def detect(facts: Facts) -> Hit | None:
         message=f"{fits.why[0].upper()}{fits.why[1:]}.",
         evidence=(package_evidence(facts, "triton"), fact(facts, "torch.version")),
     )
+
+
+def _listed(facts: Facts) -> bool:
+    """Return whether pip installed both in a stated environment, where torch's CUDA may be unknown: PyPI's triton is for Linux, where torch requires one release of it."""
+    torch, triton = distribution(facts, "torch"), distribution(facts, "triton")
+    if facts.grade != "stated" or facts.system.os in ("windows", "darwin") or facts.torch.cuda is None:
+        return False
+    if torch is None or triton is None or "conda" in (torch.installer, triton.installer):
+        return False
+    number = torch.version if isinstance(torch.version, str) else ""
+    return not before_release(number) and (local(number) or "cu").startswith("cu")
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

@@ -42,6 +42,7 @@ from attn_doctor.failure_modes.shared import (
     in_place_builds,
     jetson_builds,
     package_cures,
+    stated_builds,
     stated_conflicts,
     stated_family,
     subject,
@@ -148,7 +149,7 @@ _PROCEDURE = re.compile(symbols.PROCEDURE)
 
 
 def detect(facts: Facts) -> Hit | None:
-    if (listed := stated_family.found(facts)) is not None:
+    if (listed := stated_family.found(facts) or stated_builds.found(facts)) is not None:
         return listed
     abi = wheel_fixes.torch_abi_or_none(facts)
     for attempt in tried(facts):
@@ -346,6 +347,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, stated_conflicts.Conflicting):
         told = stated_conflicts.fix(facts, hit.variant)
         return (told,) if told else ()
+    if isinstance(hit.variant, stated_builds.OtherBuild):
+        return stated_builds.fixes(facts, hit.variant)
     if isinstance(hit.variant, Moved):
         return _for_all(facts, hit.variant)
     if places.jetson(facts) and facts.subject.package == "torchaudio":

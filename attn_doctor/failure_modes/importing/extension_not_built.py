@@ -159,6 +159,27 @@ MODE = FailureMode(
             sample="pipe.enable_xformers_memory_efficient_attention()",
             strength="context",
         ),
+        # collect_env of detectron2 and of mmcv asks the compiled part for its CUDA; it answers so if it was compiled without CUDA.
+        *(
+            Sign(
+                pattern=pattern,
+                literal=literal,
+                sample=sample,
+                strength="hint",
+            )
+            for pattern, literal, sample in (
+                (
+                    r"^(?P<table>CUDA compiler)\s{2,60}not available$",
+                    "CUDA compiler ",
+                    "CUDA compiler            not available",
+                ),
+                (
+                    r"^(?P<table>MMCV) CUDA Compiler: not available$",
+                    "MMCV CUDA Compiler: ",
+                    "MMCV CUDA Compiler: not available",
+                ),
+            )
+        ),
         *absent_parts.SIGNS,
         unbuilt_cures.MMCV_FULL,
         # Each release of NATTEN is for some releases of torch, so the same release is built again.
@@ -202,6 +223,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     seen = seen._replace(matches=others)
     evidence = tuple(e for e in evidence if e.line in {m.line for m in others})
     part, module = seen.group("part"), seen.group("module")
+    if all(m.strength == "context" or m.groups.get("table") for m in others):
+        return _of_table(facts, seen, evidence)
     if seen.group("own") and not (part or module or seen.group("without")):
         return _in_its_own_words(facts, seen, evidence)
     if seen.group("without") and not (part or module):
@@ -265,6 +288,19 @@ def _in_its_own_words(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) 
         confidence=Confidence.HIGH if name and ended else Confidence.MEDIUM,
         severity=None if ended else Severity.WARNING,
         variant=Lacking(folder=None),
+    )
+
+
+def _of_table(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    """Return the hit for the table of detectron2 or mmcv beside a torch for CUDA; None where torch has no CUDA, or is not named."""
+    if not isinstance(facts.torch.cuda, str):
+        return None
+    name = "mmcv" if seen.group("table") == "MMCV" else "detectron2"
+    return Hit(
+        message=f"The compiled part of {name} has no CUDA code: it was compiled where no nvcc was found, or no GPU was visible. It fails with data on the GPU.",
+        evidence=tuple(e for e in evidence if "not available" in e.text),
+        variant=Lacking(folder=None, only_cuda=True, package=name),
+        severity=Severity.WARNING,
     )
 
 

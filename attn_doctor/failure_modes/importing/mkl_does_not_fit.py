@@ -148,6 +148,8 @@ def detect(facts: Facts) -> Hit | None:
 def _listed(facts: Facts) -> Hit | None:
     """Return the hit for a stated environment with a torch of the pytorch channel and an MKL that is too new for it."""
     conda, mkl = facts.packages.conda, distribution(facts, "mkl")
+    if facts.grade == "stated" and (asked := _asked_for(facts)) is not None:
+        return asked
     if facts.grade != "stated" or not isinstance(conda, tuple) or facts.system.os != "linux" or mkl is None:
         return None
     build = next((found for row in conda if (found := _OF_THE_CHANNEL.match(row))), None)
@@ -157,6 +159,29 @@ def _listed(facts: Facts) -> Hit | None:
         return None
     return Hit(
         message=f"torch {build['torch']} of conda's pytorch channel calls a function that MKL 2024.1 and newer do not have, and mkl {mkl.version} is installed: "
+        "import torch fails.",
+        evidence=(package_evidence(facts, "mkl"), package_evidence(facts, "torch")),
+        variant=Wanted(),
+    )
+
+
+def _asked_for(facts: Facts) -> Hit | None:
+    """Return the hit for an environment.yml with torch of the pytorch channel (pytorch-cuda or cpuonly is asked for too) and too new an MKL.
+
+    conda-forge has neither of these two packages.
+    """
+    torch, mkl = distribution(facts, "torch"), distribution(facts, "mkl")
+    pins = facts.project.pins if isinstance(facts.project.pins, tuple) else ()
+    of_channel = any(
+        re.match(r"(?:pytorch::)?(?:pytorch-cuda|cpuonly)\b|pytorch::pytorch\b", pin.requirement) for pin in pins
+    )
+    if not of_channel or torch is None or mkl is None or not torch.installer == mkl.installer == "conda":
+        return None
+    release, number = pair(str(mkl.version)), pair(str(torch.version))
+    if number is None or number > _LAST or release is None or not (2024, 1) <= release < (2100, 0):
+        return None
+    return Hit(
+        message=f"torch {torch.version} of conda's pytorch channel calls a function that MKL 2024.1 and newer do not have, and the file asks for mkl {mkl.version}: "
         "import torch fails.",
         evidence=(package_evidence(facts, "mkl"), package_evidence(facts, "torch")),
         variant=Wanted(),

@@ -46,6 +46,7 @@ from attn_doctor.failure_modes.shared import (
     package_parts,
     pin_cures,
     stated_conflicts,
+    stated_libraries,
     torch_steps,
 )
 from attn_doctor.failure_modes.shared.fact_queries import variable
@@ -136,7 +137,8 @@ _CORE = ("torch", "torchvision", "ultralytics", "numpy")
 
 
 def detect(facts: Facts) -> Hit | None:
-    return one_folder.found(facts) or stands_in_front(facts, PUT_BY_PYTHON) or _contradicts(facts)
+    listed = one_folder.found(facts) or stated_libraries.found(facts)
+    return listed or stands_in_front(facts, PUT_BY_PYTHON) or _contradicts(facts)
 
 
 PUT_BY_PYTHON = ("PYTHONPATH", "user site")

@@ -1,7 +1,8 @@
 """Judge the nvcc that conda installed beside a torch for another CUDA major, in a stated environment. Pure.
 
 `cuda-nvcc` of the channels nvidia and conda-forge holds the compiler alone, and pytorch-cuda does not bring it: it is there because somebody compiles.
-https://anaconda.org/nvidia/cuda-nvcc, https://docs.nvidia.com/cuda/cuda-installation-guide-linux/#conda-installation
+https://github.com/pytorch/builder/blob/main/conda/pytorch-cuda/meta.yaml (cuda-libraries, cuda-nvtx, libnvjpeg), https://anaconda.org/nvidia/cuda-nvcc,
+https://docs.nvidia.com/cuda/cuda-installation-guide-linux/#conda-installation
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from attn_doctor.model.findings import Severity
 from attn_doctor.model.versions import before_release, parse
 
 # Package -> (the release that is compiled for NumPy 2, the oldest release that is judged). Older ones need an older Python.
-# https://github.com/numpy/numpy/issues/26191 (the list of NumPy's maintainers), https://github.com/opencv/opencv-python/releases/tag/84
+# https://github.com/numpy/numpy/issues/26191 (the list of NumPy's maintainers). pandas 2.2.1, matplotlib 3.8.3 and scikit-learn 1.4.1.post1 require
+# numpy<2 on PyPI, the next releases do not. getBuildInformation() names NumPy 2.0.0 in the wheel of OpenCV 4.10.0.84, 1.17.0 in 4.10.0.82.
 _COMPILED_FOR_2 = {
     "opencv-python": "4.10.0.84",
     "opencv-python-headless": "4.10.0.84",

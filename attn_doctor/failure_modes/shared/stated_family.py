@@ -1,4 +1,4 @@
-"""Find in a stated environment a package whose release was compiled for another torch: torchaudio, torchtext, xformers. Pure.
+"""Find in a stated environment a package whose release was compiled for another torch: torchaudio, torchtext, xformers, vllm, sglang. Pure.
 
 A real environment needs no such table: an import was tried there, and pip's metadata name the conflict.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from attn_doctor.failure_modes.mode import Hit
 from attn_doctor.failure_modes.shared.fact_queries import package_evidence
 from attn_doctor.failure_modes.shared.stated_conflicts import Conflicting, Pair
-from attn_doctor.failure_modes.shared.torch_facts import distribution
+from attn_doctor.failure_modes.shared.torch_facts import SERVERS, distribution
 from attn_doctor.knowledge.rows import TorchFamily
 from attn_doctor.knowledge.tables import load
 from attn_doctor.knowledge.torch_machine import exactly
@@ -21,11 +21,13 @@ _THEN = {
     "xformers": "its compiled kernels do not load",
     "torchaudio": "it does not import",
     "torchtext": "it does not import",
+    "vllm": "its compiled part does not load, and pip refuses both in one command",
+    "sglang": "its kernels are compiled for that torch, and pip refuses both in one command",
 }
 
 
 def found(facts: Facts) -> Hit | None:
-    """Return the hit for the first package that was compiled for another minor of torch: xformers, torchaudio, torchtext.
+    """Return the hit for the first package that was compiled for another minor of torch: xformers, torchaudio, torchtext, vllm, sglang.
 
     None if all of them fit, if the environment is a real one, or if a version does not show the torch: a nightly, a build of the user.
     """
@@ -56,5 +58,5 @@ def _torch_of(name: str, version: str) -> str | None:
     release, build = version.partition("+")[0], local(version)
     if before_release(version) or not (build is None or build == "cpu" or build.startswith(("cu", "rocm"))):
         return None
-    key = release if name == "xformers" else ".".join(release.split(".")[:2])
+    key = release if name == "xformers" else ".".join(release.split(".")[: 3 if name in SERVERS else 2])
     return next((row.torch for row in load(TorchFamily) if row.package == name and key in row.releases), None)

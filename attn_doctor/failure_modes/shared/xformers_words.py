@@ -81,9 +81,11 @@ INFO = (
 
 
 def of_info(seen: Seen) -> Hit | None:
-    """Return the hit for the table of `xformers.info` if it names two minors of torch; None else."""
+    """Return the hit for the table of `xformers.info` if it names two minors of torch, or two majors of CUDA; None else."""
     built, have = seen.group("info_built"), seen.group("info_have")
-    if built is None or have is None or pair(built) == pair(have) or before_release(have):
+    if built is None or have is None or before_release(have):
+        return None
+    if pair(built) == pair(have) and not _other_cuda(built, have):
         return None
     return Hit(
         message=f"xformers was built for torch {built}, and torch {have} is installed: its compiled kernels do not load.",
@@ -95,3 +97,9 @@ def of_info(seen: Seen) -> Hit | None:
         variant=Conflicting(pairs=(Pair(package="xformers", requires=exactly("torch", built), have=f"torch {have}"),)),
         severity=Severity.WARNING,
     )
+
+
+def _other_cuda(built: str, have: str) -> bool:
+    """Return whether two builds are for CUDA of another major: "2.3.1+cu118" and "2.3.1+cu121"."""
+    one, other = local(built) or "", local(have) or ""
+    return one.startswith("cu1") and other.startswith("cu1") and one[:4] != other[:4]
