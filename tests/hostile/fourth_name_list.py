@@ -18,6 +18,7 @@ C:\data NT AUTHORITY\SYSTEM:(OI)(CI)(F)\n        CORP\§u§:(OI)(CI)(M)
 host:\n  arch: amd64\n  hostname: §H§
 ID  HOSTNAME  STATUS\nabc *  §H§  Ready
   hostIP: x\n  nodeName: §H§
+jobs.batch is forbidden: User "§u§" cannot create resource "jobs" in API group "batch"
    valid users = §u§, @ml
    force user = §u§
    write list = §u§

@@ -14,6 +14,13 @@ Once finished, enter the verification code provided in your browser: 4/0A§m40§
 ! First copy your one-time code: §UD§
 Enter verification code> §m30§
 grant_type=authorization_code&code=§m30§&redirect_uri=http://localhost
+proxy-user = "trainer:§p§"
+user: deploy:§p§
+bundle config set --global rubygems.pkg.example.org ci:§m16§
+CONNECT TO runs USER db2inst1 USING §p§
+send -- "§p§\\r" ; # the passphrase of the key
+(gdb) print getenv("WANDB_API_KEY")\n$1 = 0x7ff "§h40§"
+Personal recovery key = "§U4§-§U4§-§U4§-§U4§-§U4§-§U4§"
 WWN = 5000C500§H8§
 idevice_id -l\n00008110-00§U14§
 Chip SKU: 00:00:00:D3 ProdFused\n###  ECID is 0x§H20§

@@ -40,6 +40,7 @@ def test_a_word_of_each_language_is_enough():
 
 
 UNITS = (
+    "user = a:", "bundle config set a b:", "connect to a user b using ", 'send "a', 'getenv("a_token") ', "recovery key = A1B2-", 'User "a" cannot ',
     "acls to: a,", " with view permissions: a, ", "user:a:r", "CORP\\a:(", "valid users = a,", "1 1 1 1 1 a ", "(a) CMD", "a : a ", "useradd a ", "chown a ", "sudo -u a ", "<Author>A\\a", "CORP\\a 1:00",
     "12\tAda B", "Received: from a1 by ", "inquiry: A1 ", "[0:0:0:0] a A1B2C3D4 ", "ata-A1_A1B2C3D4", "adb -s ", "/a/people/", "/data/a/b/", "/scratch/a.b", "Client('a', ", "connect('a', 1, ", "jwt.encode(a, ",
     "pgp_sym_decrypt(a, ", "authorization code ", "PRAGMA key=", "ATTACH a KEY ", 'SIGN="0 ', "https://a b ", "/a a ", "a * A1-", "x.secrets\na", "auth-user-pass\na\n", "use aB1-aB1-a to ", "unlock a a with ",

@@ -20,6 +20,8 @@ FORMS = (
     Form("user", (" permissions: ",), re.compile(r"\bwith (?:view|modify|admin) permissions: (?:Set\()?(?P<many>(?!EMPTY\b|Set\()[A-Za-z_][\w.@+-]{0,63}(?:, ?[A-Za-z_][\w.@+-]{0,63}){0,30})")),
     Form("user", ("x ", "- ", "+ "), re.compile(rf"(?m)^[ \t]{{0,8}}[d-](?:[r-][w-][xt-]){{3}}\+?[ \t]{{1,8}}(?:-|\d{{1,3}})[ \t]{{1,8}}(?P<one>{PERSON})[ \t]{{1,20}}[\w.-]{{1,40}}[ \t]{{1,20}}\d")),
     Form("user", ("application_",), re.compile(rf"\bapplication_\d{{4,16}}_\d{{2,8}}[ \t]{{1,20}}[^\n\t]{{1,60}}?[ \t]{{1,20}}(?:SPARK|MAPREDUCE|YARN|TEZ|Apache Flink|DASK|RAY)[ \t]{{1,20}}(?P<one>{PERSON})(?=[ \t])")),
+    # Kubernetes: https://kubernetes.io/docs/reference/access-authn-authz/rbac/
+    Form("user", ('" cannot ',), re.compile(rf"\bUser \"(?P<one>(?!system:){PERSON})\" cannot (?=[a-z]{{2,20}} )")),
     # Access lists of files: getfacl(1), setfacl(1), nfs4_getfacl(1), icacls of Windows
     Form("user", ("user:",), re.compile(rf"(?m)(?:^|[ ,\t])(?:default:)?user:(?P<one>{PERSON}):[rwxX-]{{1,3}}(?![\w:])")),
     Form("user", ("setfacl", "chacl"), re.compile(rf"\b(?:setfacl|chacl)\b[^\n]{{0,80}}?[ ,'\"](?:d(?:efault)?:)?u(?:ser)?:(?P<one>{PERSON}):")),

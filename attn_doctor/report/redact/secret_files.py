@@ -47,6 +47,14 @@ RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("IDENTIFY ", "identify "), r"(?i:\b(?:nickserv|ns)[ :]{1,3}identify (?:\S{1,40} )?)(\S{4,200})[ \t\r]*(?:$|\n)"),
     (("LOGIN ",), rf"(?m)^(?:[CS]: )?\w{{1,8}} LOGIN [\"']?[\w.@-]{{1,80}}[\"']? {_VALUE}"),
     (("send ",), r"(?:assword|assphrase|asscode)[^\n]{0,80}\n[ \t]{0,20}(?:exp_)?send (?:-- )?[\"']([^\"'\\\n]{4,200})\\{1,2}[rn]"),
+    # Settings of programs that take "user:password": curl, wget, Bundler; and Db2's log-in by words
+    (("user", "proxy"), rf"(?m)^[ \t]{{0,8}}-{{0,2}}(?:proxy-)?user[ \t]{{0,4}}[=: ][ \t]{{0,4}}[\"']?[\w.@-]{{1,60}}:{_VALUE}"),
+    (("bundle config",), r"\bbundle config (?:set )?(?:--\w{2,10} ){0,2}\S{1,100} [\w.@-]{1,60}:[\"']?([^\s\"']{6,200})"),
+    (("connect to ", "CONNECT TO "), r"(?i:\bconnect to \w{1,40} user \S{1,60} using )[\"']?([^\s\"';]{4,200})"),
+    (("send ",), r"\bsend (?:-- )?\"([^\"\\\n]{4,200})\\{1,2}[rn]\"[^\n]{0,20}(?i:password|passphrase)"),
+    # A variable in a debugger, and the key that opens an encrypted disk of macOS
+    (("getenv(",), r"(?i:getenv\(\\?\"\w{0,40}(?:token|key|secret|passw(?:or)?d)\\?\"\))[^\n]{0,40}\n?[^\"\n]{0,40}\"([^\"\n]{6,400})\""),
+    (("ecovery key", "ecovery Key"), r"(?i:\brecovery key\b[^\n]{0,30}?[=:]\s{0,4})[\"']?([A-Z0-9]{4}(?:-[A-Z0-9]{4}){5})\b"),
     # A name in an element, and its value in the next one: property lists, Hadoop, templates of clouds, the registry of Windows
     (("</key>", "</name>"), r"(?i:<(key|name)>[^<>\n]{0,80}(?:token|password|passwd|secret|api[-_.]?key|access[-_.]?key|credential)s?</\1>\s{0,40}<(?:string|value)>)([^<>\n]{4,400})(?i:</(?:string|value)>)"),
     (("REG_SZ",), r"(?i:(?:token|passw(?:or)?d|secret|api_?key|credential)s?[\"']?\s{1,40}(?:/t )?REG_SZ\s{1,40}(?:/d )?)[\"']?([^\s\"']{4,400})"),
