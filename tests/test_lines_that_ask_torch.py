@@ -113,12 +113,12 @@ def test_on_windows_the_line_starts_the_installer_of_that_release(tmp_path, cuda
     assert not set(line[-1]) & set('"$`%!')
 
 
-def test_an_old_python_on_windows_gets_the_msvc_that_each_cuda_accepts():
+def test_a_windows_whose_cuda_is_not_known_gets_the_msvc_that_each_cuda_accepts():
     old = of_toolkit(Facts(grade="stated", system=System(os="windows"), interpreter=Interpreter(version="3.8")))
     new = of_toolkit(Facts(grade="stated", system=System(os="windows"), interpreter=Interpreter(version="3.13")))
     assert "VC.14.38" in " ".join(old[0].argv)
-    assert "VC.14.38" not in " ".join(new[0].argv)
-    assert "CUDA_PATH" in new[-1].why
+    assert "VC.14.38" in " ".join(new[0].argv)  # torch for CUDA 11.8 exists for this Python, too
+    assert any("CUDA_PATH" in step.why for step in new)
 
 
 @pytest.mark.parametrize(("torch", "triton"), [("2.6.0+cu124", "3.2"), ("2.9.1+cu128", "3.5"), ("2.14.1", "3.8")])

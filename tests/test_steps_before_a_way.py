@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 from whole_machines import RTX_4090, changed
 
-from attn_doctor.fixes.plan_builder import make
+from attn_doctor.fixes.plan_builder import Resolver, make, unresolved
+from attn_doctor.fixes.resolve import Resolved
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.model.facts import Disk, Facts, InstallerSettings
 from attn_doctor.model.findings import Goal
+from attn_doctor.model.steps import Install, Uninstall
 
 GB = 1 << 30
 SITE = "/venv/lib/python3.12/site-packages"
@@ -35,8 +39,8 @@ def disks(tmp: float, cache: float, site: float) -> tuple[Disk, ...]:
     )
 
 
-def lines(facts: Facts) -> list[str]:
-    plan = make(facts, diagnose(facts, Goal.TRAIN).findings, Goal.TRAIN)
+def lines(facts: Facts, resolver: Resolver = unresolved) -> list[str]:
+    plan = make(facts, diagnose(facts, Goal.TRAIN).findings, Goal.TRAIN, resolver=resolver)
     return [str(one.shown.get("bash") or one.step.why) for one in plan.ways[0].steps]
 
 
@@ -60,8 +64,15 @@ def offline(**values: object) -> Facts:
     return processor_only(interpreter__settings=(settings,), **values)
 
 
-def test_wheels_come_from_a_machine_with_a_network_where_pip_asks_no_index():
-    told = lines(offline(system__glibc="2.28", graphics__driver="550.54.15", graphics__driver_cuda="12.4"))
+def found_nothing(step: Install | Uninstall, variables: Mapping[str, str | None]) -> Resolved:
+    """What pip answers where its folder lacks the wheels."""
+    return Resolved(None, "ERROR: No matching distribution found", impossible=True)
+
+
+def test_wheels_come_from_a_machine_with_a_network_where_pip_found_none():
+    told = lines(
+        offline(system__glibc="2.28", graphics__driver="550.54.15", graphics__driver_cuda="12.4"), found_nothing
+    )
     get, copy, put = told[0], told[1], told[2:]
     assert get.startswith(
         "python -m pip download --only-binary :all: --python-version 3.12 --platform manylinux_2_28_x86_64 "
@@ -76,9 +87,19 @@ def test_wheels_come_from_a_machine_with_a_network_where_pip_asks_no_index():
 
 
 def test_no_tag_is_newer_than_the_library_of_the_machine():
-    get = lines(offline(system__glibc="2.26"))[0]
+    get = lines(offline(system__glibc="2.26"), found_nothing)[0]
     assert "manylinux_2_24_x86_64" in get
     assert "manylinux_2_27" not in get
+
+
+def test_where_pip_was_not_asked_its_folder_may_have_the_wheels():
+    """The way can be carried out as it is; what to do if they are missing is a note."""
+    facts = offline(system__glibc="2.28")
+    (way, *_) = make(facts, diagnose(facts, Goal.TRAIN).findings, Goal.TRAIN).ways
+    assert all("pip install" in one.shown["bash"] for one in way.steps)
+    (told,) = way.notes
+    assert told.startswith("If /shared/wheelhouse lacks the wheels: `python -m pip download --only-binary :all: ")
+    assert told.endswith("` on a machine with a network, and copy the files of its folder wheels there.")
 
 
 @pytest.mark.parametrize(

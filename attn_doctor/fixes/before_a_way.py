@@ -8,15 +8,33 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.install import disk_full
 from attn_doctor.failure_modes.mode import Unsure
 from attn_doctor.fixes import installer_settings
+from attn_doctor.fixes.plan import NOT_ASKED, PlannedStep
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.steps import Install, Step
+from attn_doctor.model.steps import Install, RunByHand, Step
 from attn_doctor.model.versions import pair
 
 
-def steps(facts: Facts, way: Sequence[Step]) -> tuple[Step, ...]:
-    """Return the steps that must come before the steps of this way; usually none."""
-    return (*_room(facts, way), *_wheels(facts, way))
+def steps(facts: Facts, way: Sequence[PlannedStep]) -> tuple[Step, ...]:
+    """Return the steps that must come before the steps of this way; usually none.
+
+    Wheels are brought only for steps for which pip or uv was asked and found none. See `notes` for the others.
+    """
+    lacking = [one.step for one in way if one.impossible]
+    return (*_room(facts, [one.step for one in way]), *_wheels(facts, lacking))
+
+
+def notes(facts: Facts, way: Sequence[PlannedStep]) -> tuple[str, ...]:
+    """Return what to do if the folder to which pip is confined lacks the wheels, for steps about which pip was not asked."""
+    asked = [one.step for one in way if one.unresolved == NOT_ASKED]
+    lines = [commands.quoted(step.argv) for one in asked if (step := _download(facts, one)) is not None]
+    folder = next((found for one in asked if (found := installer_settings.confined(facts, one))), None)
+    if not lines:
+        return ()
+    typed = " and ".join(f"`{line}`" for line in dict.fromkeys(lines))
+    return (
+        f"If {folder} lacks the wheels: {typed} on a machine with a network, and copy the files of its folder wheels there.",
+    )
 
 
 def _room(facts: Facts, way: Sequence[Step]) -> tuple[Step, ...]:
@@ -52,7 +70,7 @@ def _wheels(facts: Facts, way: Sequence[Step]) -> tuple[Step, ...]:
     return (*dict.fromkeys(made), commands.by_hand((), words, folder, "none"))
 
 
-def _download(facts: Facts, step: Step) -> Step | None:
+def _download(facts: Facts, step: Step) -> RunByHand | None:
     """Return the step that downloads what an installation needs, on a machine with a network; None if no setting confines its installer.
 
     For another system or Python pip needs --only-binary: https://pip.pypa.io/en/stable/cli/pip_download/. What has no wheel, such as
@@ -70,7 +88,7 @@ def _download(facts: Facts, step: Step) -> Step | None:
     index = ("--index-url", step.index_url) if step.index_url else ()
     argv = ("python", "-m", "pip", "download", *how, "-d", "wheels", *step.requirements, *index)
     why = f"on a machine with a network: downloads the files{says}. pip on this machine asks no index"
-    return commands.by_hand(argv, why, "a folder of wheels, on that machine", "none")
+    return RunByHand(argv=argv, why=why, changes="a folder of wheels, on that machine", risk="none")
 
 
 # The tags of manylinux that PyTorch's and NVIDIA's wheels have; pip does not add the older ones to a --platform that is given.

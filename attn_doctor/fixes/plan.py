@@ -16,6 +16,7 @@ from attn_doctor.wheels.proof import Proof
 Intent = Literal["put it right", "make flash-attn work", "do without flash-attn"]
 RIGHT: Intent = "put it right"
 WORK: Intent = "make flash-attn work"
+NOT_ASKED = "the installer was not asked"  # why the changes of a step are not known
 WITHOUT: Intent = "do without flash-attn"
 
 

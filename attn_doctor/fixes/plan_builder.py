@@ -21,7 +21,7 @@ from attn_doctor.commands.installers import (
 )
 from attn_doctor.fixes import before_a_way, installer_settings, pins
 from attn_doctor.fixes.alternatives import drafts
-from attn_doctor.fixes.plan import Cause, Draft, Plan, PlannedStep, Unsigned, Way, variables
+from attn_doctor.fixes.plan import NOT_ASKED, Cause, Draft, Plan, PlannedStep, Unsigned, Way, variables
 from attn_doctor.fixes.resolve import Resolved
 from attn_doctor.fixes.step_effects import changes_in_order, records
 from attn_doctor.judging import foresight
@@ -38,7 +38,7 @@ Resolver = Callable[[Install | Uninstall, Mapping[str, str | None]], Resolved]
 
 def unresolved(step: Install | Uninstall, variables: Mapping[str, str | None]) -> Resolved:  # noqa: ARG001
     """Return the answer "not asked" for a plan that is made offline, or for another machine."""
-    return Resolved(None, "the installer was not asked")
+    return Resolved(None, NOT_ASKED)
 
 
 def make(
@@ -61,9 +61,10 @@ def make(
     for draft in made:
         way, against = _foreseen(facts, findings, draft, lambda one: _way(facts, one, here, resolver))
         if against is None:
-            first = before_a_way.steps(facts, [one.step for one in way.steps])
+            first = before_a_way.steps(facts, way.steps)
             before = tuple(planned(step, way.steps[-1].verify) for step in in_order(here, first)) if first else ()
-            unordered.append(msgspec.structs.replace(way, steps=(*before, *way.steps)))
+            told = before_a_way.notes(facts, way.steps)
+            unordered.append(msgspec.structs.replace(way, steps=(*before, *way.steps), notes=(*way.notes, *told)))
         else:
             notes += (f"Left out, because {against.rstrip('.')}: {draft.title}.",)
     # Ways without a solution come last; before them, ways that break a requirement. All others keep their order.

@@ -18,7 +18,8 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix, Severity, fact
 from attn_doctor.model.versions import dotted, pair
 
-_COMPILERS = ("cuda-nvcc", "cuda-toolkit", "cudatoolkit-dev")
+# cudatoolkit-dev of conda-forge is left out: it came with whole environments, also where nothing is compiled.
+_COMPILERS = ("cuda-nvcc", "cuda-toolkit")
 
 
 class CondaNvcc(Variant, frozen=True, kw_only=True):

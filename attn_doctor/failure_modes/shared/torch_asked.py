@@ -73,7 +73,10 @@ def filled_in(facts: Facts, line: Install, of: Example) -> tuple[Step, Step] | N
     """
     if commands.shell_of(facts) != "bash" or facts.system.os == "windows" or of.build not in (line.find_links or ""):
         return None
-    asked = "import torch; print(torch.__version__.partition('+')[0] + '+cu' + torch.version.cuda.replace('.', ''))"
+    asked = (
+        "import torch; c = torch.version.cuda; "
+        "print(torch.__version__.partition('+')[0] + ('+cu' + c.replace('.', '') if c else '+cpu'))"
+    )
     ask = commands.by_hand(
         ("sh", "-c", f"V=$({commands.quoted((*commands.starting(facts), '-c', asked))}); echo $V"),
         f"keeps the version of torch and its CUDA, as {of.build}, for the next line, and prints it",
