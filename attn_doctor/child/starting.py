@@ -153,9 +153,10 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def stop() -> None:
-    """End every child that still runs, and start no more children. Called after Ctrl-C.
+    """End every child that still runs, and start no more children; does not wait for their end.
 
-    Children have their own sessions, so Ctrl-C does not reach them.
+    Called after Ctrl-C, a signal or an internal error: children have sessions of their own (Windows: process groups), so Ctrl-C does not
+    reach them.
     """
     _stopping.set()
     end_all()

@@ -117,9 +117,10 @@ def numpy(torch: str, numpy: str, os: OsName = "linux") -> Judgement:
 
 
 def torchvision_fits(torch: str, torchvision: str) -> Judgement:
-    """Return whether this torchvision belongs to this torch. Unknown if the table lacks the torchvision.
+    """Return whether this torchvision belongs to this torch. Unknown if the table lacks it, or if a version cannot be read.
 
-    Of torch only the minor counts: its patch releases are binary compatible.
+    If it needs one torch, any patch release of that minor will do: they are binary compatible. If it needs a lowest torch
+    (">=2.14.0"), every newer one will do.
     """
     have, wanted = parse(torch), parse(torchvision)
     if have is None or wanted is None:

@@ -83,9 +83,10 @@ class StoredProofs:
         return name if same else None
 
     def store(self, asked: str, case: Case, backend: str) -> None:
-        """Store that this backend was chosen for this case. `asked`: the requested backend, such as "auto".
+        """Store that this backend was chosen for this case, with the numbers of one small call. `asked`: the requested backend, such as "auto".
 
-        Does nothing if there is no folder for results, or if the backend does not run.
+        Does nothing if there is no folder for results, if functions of torch's attention were replaced, or if the small call fails.
+        Errors of writing are ignored.
         """
         entries = self._read()
         if self._file is None or not _is_ours(backend):

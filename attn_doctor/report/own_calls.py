@@ -16,7 +16,7 @@ _IN_A_SENTENCE = re.compile(r"(?:(?<=[:;] )|(?<=`))attn-doctor(?= [a-z]+\b)(?! i
 
 
 def in_a_sentence(text: str, program: str) -> str:
-    """Return a sentence with `program` in the place of attn-doctor where the sentence quotes a command."""
+    """Return a text with `program`, quoted for the shell, in the place of "attn-doctor" where a command begins: after a backtick or a colon."""
     return _IN_A_SENTENCE.sub(lambda _: program, text)
 
 

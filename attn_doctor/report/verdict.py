@@ -46,7 +46,7 @@ def verdict(report: Report) -> Verdict:
 
 
 def counted(number: int, what: str = "") -> str:
-    """Return the beginning of a sentence with a count, its noun and its verb: "3 things stand", or "3 things to know about"."""
+    """Return "3 things stand", which a sentence continues, or with `what` ("to know about") "3 things to know about". For 1: "One thing"."""
     if what:
         return f"one thing {what}" if number == 1 else f"{number} things {what}"
     return "One thing stands" if number == 1 else f"{number} things stand"

@@ -88,8 +88,8 @@ def guarded(argv: Sequence[str], cwd: str | None = None) -> tuple[list[str], str
     """Return a command and the folder to start it in, changed so that its Python runs no code of the current folder.
 
     A command of pip stays in `cwd` (None: the current folder), because its arguments may be relative to it: `-e .`, and
-    `find-links = wheels` in the user's settings. Commands of `ensurepip`, `venv` and `-c` have no such arguments and start more
-    Pythons, so they run in the empty folder. Any other command (uv, conda, rm) stays in `cwd`; only a relative path of its program is
+    `find-links = wheels` in the user's settings. Any other module (`ensurepip`, `venv`, `build`) and `-c` have no such arguments and
+    start more Pythons, so they run in the empty folder. Any other command (uv, conda, rm) stays in `cwd`; only a relative path of its program is
     made absolute.
     """
     made = program(argv)

@@ -47,7 +47,7 @@ class Memory:
         self.device = torch.device(device)
 
     def peak(self, work):
-        """Do the work and return its peak; None if it is not known."""
+        """Call `work` and return the most memory that it used beyond what was held before, in bytes; None if that cannot be measured."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
             before = torch.cuda.memory_allocated(self.device)

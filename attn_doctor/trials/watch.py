@@ -62,7 +62,7 @@ class ProcessorLoad:
         self._first, self._last = self._first or now, now
 
     def share(self) -> float | None:
-        """Return the busy share of all cores, 0..1; None where the system does not count it, or too little time has passed."""
+        """Return the busy share of all cores between the first and the last `look`, 0..1; None if the system does not count it, or too soon."""
         if self._first is None or self._last is None or self._last[1] - self._first[1] < _LEAST_TICKS:
             return None
         return round((self._last[0] - self._first[0]) / (self._last[1] - self._first[1]), 3)

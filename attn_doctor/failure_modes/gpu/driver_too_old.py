@@ -229,7 +229,7 @@ class OfImage(Variant, frozen=True, kw_only=True):
 
 
 class ForCuda(Variant, frozen=True, kw_only=True):
-    """Hold the CUDA release of torch, "11.3", if only the list of conda's packages in the log shows it."""
+    """Hold the CUDA release for which torch was built, "11.3", where only a list of conda's packages in the log shows it."""
 
     cuda: str
 

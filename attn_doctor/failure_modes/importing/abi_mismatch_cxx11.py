@@ -141,7 +141,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 class OfTorch(Variant, frozen=True, kw_only=True):
-    """Hold the C++ ABI of torch. The missing function was compiled with the other one."""
+    """Hold which C++ ABI torch has. The function that the log reports as undefined was compiled for the other ABI."""
 
     new_abi: bool  # torch has the new ABI (since GCC 5)
 

@@ -180,7 +180,7 @@ class WithoutImages(Variant, frozen=True, kw_only=True):
 
 
 class WithoutCuda(Variant, frozen=True, kw_only=True):
-    """Mark the case that torchvision has no CUDA code, and torch's tensors are on the GPU. torch itself is right."""
+    """Mark the case that an operator of torchvision does not run on the GPU, while torch does: a CPU build, or one for another torch."""
 
 
 # attn-doctor loads the library of torchvision first; it imports torchvision itself only if a file differs from RECORD.

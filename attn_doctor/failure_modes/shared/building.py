@@ -113,7 +113,9 @@ def wheel_is_there(facts: Facts, release: str) -> Judgement:
 
 
 def setup_would_run(facts: Facts) -> bool:
-    """Return whether pip would run flash-attn's setup.py here: on Linux or Windows, with a CUDA torch, while flash-attn does not work yet.
+    """Return whether pip would run flash-attn's setup.py here: on Linux or Windows, with a CUDA torch, unless flash-attn seems to work.
+
+    An installed flash-attn that was not seen to fail counts as working. Raises Unsure if a fact that decides is not known.
 
     setup.py looks for nvcc and imports build tools before it looks for a finished wheel.
     """

@@ -115,7 +115,9 @@ def _under_linux(facts: Facts, name: str) -> Fix:
 
 
 def of_linux(facts: Facts) -> Fix | None:
-    """Return the fix that uses a package in WSL2, if its authors publish wheels for Linux alone and this is Windows; None for all others.
+    """Return the fix that uses the package of the log in WSL2, if this is Windows and its authors publish wheels for Linux alone; else None.
+
+    Always None for flash-attn.
 
     https://github.com/SHI-Labs/NATTEN/blob/main/docs/install.md, https://github.com/state-spaces/mamba/releases
     """

@@ -20,14 +20,14 @@ def without_amd_gpu(facts: Facts) -> tuple[Fix, ...]:
     amd = commands.by_hand(
         ("hipInfo.exe",) if windows else ("rocminfo",),
         "prints the AMD GPU, gfxNNNN. If there is an AMD GPU and it prints none: the amdgpu driver is missing, or in a container the devices /dev/kfd and /dev/dri",
-        "nothing",
-        "none",
+        changes="nothing",
+        risk="none",
     )
     nvidia = commands.by_hand(
         ("nvidia-smi",),
         "prints an NVIDIA GPU if there is one: then torch is the wrong build: see the next fix",
-        "nothing",
-        "none",
+        changes="nothing",
+        risk="none",
     )
     look = Fix(
         title="See which GPU is there: a ROCm build of torch needs an AMD GPU",

@@ -56,7 +56,10 @@ def brought_by(library: str) -> Brought | None:
 
 
 def install(facts: Facts, library: str) -> tuple[Step, ...]:
-    """Return the steps that install a library; empty if its packages are not known, and on a cluster without an environment of conda."""
+    """Return the steps that install a library: by conda or pixi into its environment, else by the system's package manager.
+
+    Empty if its packages are not known, and on a cluster whose Python is not from conda or pixi.
+    """
     row = brought_by(library)
     if row is None:
         return ()

@@ -227,7 +227,8 @@ def _path(facts: Facts) -> str | None:
 def by_others(facts: Facts) -> Candidate | None:
     """Return the wheel for this machine that somebody other than the authors of flash-attn built, chosen by its name; None if none is known.
 
-    If there is no wheel for the same CUDA minor, one for another minor of the same major is returned: such a wheel usually loads.
+    If there is none for the same CUDA minor, one for another minor of the same major is returned, if the GPUs and (on Linux) glibc are
+    known: such a wheel usually loads. Always None on a Jetson and with an AMD GPU.
     """
     key = key_of(facts)
     if facts.system.board == "jetson" or machine_of(facts).maker == "amd":

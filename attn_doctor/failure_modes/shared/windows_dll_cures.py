@@ -212,7 +212,7 @@ def refused(facts: Facts) -> tuple[Fix, ...]:
 
 
 def of_zlib(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a cuDNN 8 without zlibwapi.dll: give it the DLL of torch, or install a torch with cuDNN 9.
+    """Return the fixes for a cuDNN 8 that does not find zlibwapi.dll: use the copy in torch/lib, or install a torch with cuDNN 9.
 
     https://docs.nvidia.com/deeplearning/cudnn/archives/cudnn-890/install-guide/index.html#install-zlib-windows
     """

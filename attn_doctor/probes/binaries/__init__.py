@@ -23,11 +23,11 @@ def read(
     *,
     root: Root | None = None,
 ) -> tuple[Binary, ...]:
-    """Judge extension modules (name -> path) against an interpreter and the torch in a folder.
+    """Judge extension modules (name -> path) against an interpreter and the torch in a folder. Return a record for each, in their order.
 
     Each extension is judged as if it were loaded after `import torch`, by a process with this environment. The module
     "torch._C" means the import of torch itself. `site_packages`: the folders of sys.path in which torch looks for NVIDIA's
-    libraries. Paths are as the machine under `root` names them.
+    libraries. `root`: where the file system of the examined machine is found; None: this machine. Paths are as that machine names them.
     """
     if isinstance(interpreter.platform, str) and interpreter.platform.startswith("win"):
         from attn_doctor.probes.binaries import windows

@@ -33,9 +33,9 @@ class Place(NamedTuple):
 
 
 def place_of(python: str, environ: Mapping[str, str], timeout: float = 120.0) -> Place:
-    """Return the place of an interpreter, by its own answer, without importing a package. `timeout`: seconds.
+    """Start an interpreter and return what it says of itself, its torch and its sys.path, without importing a package.
 
-    Raises NoAnswer if it does not answer.
+    `environ`: its variables. `timeout`: seconds. Raises NoAnswer if it does not answer.
     """
     answer = ask(python, ("interpreter", "modules", "path"), environ, timeout, modules=["torch"])
     if isinstance(answer.modules, Unknown):

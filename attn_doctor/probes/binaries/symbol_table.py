@@ -57,7 +57,7 @@ class SymbolTable:
 
     @cached_property
     def undefined(self) -> tuple[Undefined, ...]:
-        """Return the names that other libraries must export, in the order of the table."""
+        """Return the names that this file takes from other libraries, in the order of the table. Weak names may be missing there."""
         asked = {need.number: need for need in self._elf.needs}
         # The first of the three words of a symbol ends with the index of its section: 0 if it is undefined.
         words = array("Q", self._file.take(self._symbols_at, self._count * _SYMBOL.size))[::3] if self._count else ()

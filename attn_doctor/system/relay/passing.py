@@ -51,7 +51,7 @@ def block() -> tuple[set[int], set[int | signal.Signals]]:
 
 
 class Passing:
-    """Pass signals on until `end` is called."""
+    """Pass the signals that this process gets on to a program, from `start` until `end`."""
 
     def __init__(self, numbers: set[int], news: int, resize: Callable[[], None], *, same_group: bool) -> None:
         """Prepare. `numbers`: the signals, as `block` returns them. `resize`: called when the window changes its size.
