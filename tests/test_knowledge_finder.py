@@ -72,7 +72,7 @@ def test_every_release_is_answered_for():
         ({"torch": "2.6.0a0+df5bbc09d1.nv24.12", "cuda": "12.6"}, "2.7.4.post1", None,
          "built for releases of torch, yours is the pre-release 2.6.0a0+df5bbc09d1.nv24.12: undefined symbols are possible"),
         ({"torch": "2.15.0+cu132", "cuda": "13.2"}, "2.8.3.post2", None,
-         "which wheels flash-attn 2.8.3.post2 has is not known to this table of 2026-11-30"),
+         "which wheels flash-attn 2.8.3.post2 has is not known to this table of 2026-12-01"),
         ({"torch": "2.4.1", "cuda": "12.1", "cxx11_abi": False, "glibc": "2.28"}, "2.6.3", None,
          "built on glibc 2.31; whether it needs that is not known, here 2.28"),
     ],
