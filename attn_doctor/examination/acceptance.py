@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from attn_doctor.failure_modes import ALL
+from attn_doctor import failure_modes
 from attn_doctor.failure_modes.mode import Module
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.logs.reader import Log
@@ -22,7 +22,7 @@ def judged(left_out: Iterable[str], exceptions: Iterable[Exempt]) -> tuple[Modul
     An exception whose last day has passed names none.
     """
     names = {*left_out, *(exempt.code for exempt in exceptions if not exempt.ran_out)}
-    return tuple(m for m in ALL if not {m.MODE.code, m.MODE.slug} & names)
+    return tuple(m for m in failure_modes.ALL if not {m.MODE.code, m.MODE.slug} & names)
 
 
 def acceptance(
@@ -43,7 +43,7 @@ def acceptance(
     least: FailOn = "never" if fail_on is None else "error" if fail_on is Severity.ERROR else "warning"
     codes = {exempt.code for exempt in exceptions}
     found = (
-        diagnose(facts, goal, logs=logs, trials=trials, modules=[m for m in ALL if m.MODE.code in codes])
+        diagnose(facts, goal, logs=logs, trials=trials, modules=[m for m in failure_modes.ALL if m.MODE.code in codes])
         if codes
         else None
     )

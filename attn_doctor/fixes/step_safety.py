@@ -34,8 +34,13 @@ _COMMANDS = (
     ("PYTHON", "-m", "pip", "index", "versions", "flash-attn"),
     ("PYTHON", "-m", "venv", ".venv"),
     ("uv", "cache", "clean"),
+    ("pixi", "clean", "cache"),
+    *((tool, "clean", "--all", "--yes") for tool in ("conda", "mamba", "micromamba")),
     ("git", "submodule", "update", "--init", "--recursive"),
 )
+
+# Switches a logger of ultralytics off or on: https://docs.ultralytics.com/quickstart/#modifying-settings
+_SETTING = re.compile(r"from ultralytics import settings; settings\.update\(\{'[a-z_]{2,20}': (?:True|False)\}\)")
 
 
 def fault(step: Step, facts: Facts) -> str | None:
@@ -48,6 +53,8 @@ def fault(step: Step, facts: Facts) -> str | None:
         return _in_removal(step.paths, facts)
     if isinstance(step, Run):
         python = commands.python(facts)
+        if step.argv[:-2] == commands.starting(facts) and step.argv[-2] == "-c" and _SETTING.fullmatch(step.argv[-1]):
+            return None
         if tuple("PYTHON" if word == python else word for word in step.argv) not in _COMMANDS:
             return f"`{commands.quoted(step.argv)}` is not a command that a plan may run"
     return None
