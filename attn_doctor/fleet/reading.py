@@ -162,6 +162,7 @@ class Reader:
             header = msgspec.json.decode(data, type=_Header)
             if header.schema_version != SCHEMA_VERSION:
                 return None
+            _grade(header)  # the other values of the facts are read below
             sections = self._facts({name: bytes(raw) for name, raw in header.facts.items()})
             return header, sections, self._told(bytes(header.findings))
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -268,6 +269,7 @@ def _decoded(raw: bytes, kind: Any) -> Any:
 
 
 def _grade(header: _Header) -> Any:
+    """Return how the facts were collected. Raises msgspec.DecodeError for a word that is not known."""
     grade = header.facts.get("grade")
     return "dynamic" if grade is None else _decoded(bytes(grade), Grade)
 

@@ -94,6 +94,7 @@ def test_what_once_ended_a_command_does_not(tmp_path):
     all_of_them = {argv[0]: argv for number in range(4) for argv in commands(str(file), tmp_path, str(other), number)}
     every = [all_of_them[name] for name in ("show", "check", "diagnose", "fix")]
     assert faults(report, file, FOUND, lambda number: every[number % 2 :: 2]) == []
+    assert faults(report, file, [(("facts", "grade"), " ")], lambda _: [all_of_them["fleet"]]) == []
 
 
 @pytest.mark.heavy
