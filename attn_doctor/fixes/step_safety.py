@@ -28,19 +28,25 @@ _SOURCE = re.compile(
     r"|torchvision @ git\+https://github\.com/pytorch/vision\.git@v\d+\.\d+\.\d+"
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# The commands, other than installations, that fixes know; PYTHON is the target's own interpreter.
-_COMMANDS = (
+# The commands, other than installations, that fixes know; PYTHON is the target's own interpreter. The first ones act on a cache of the
+# user, which all environments share.
+_OF_A_CACHE = (
     ("PYTHON", "-m", "pip", "cache", "purge"),
-    ("PYTHON", "-m", "pip", "index", "versions", "flash-attn"),
-    ("PYTHON", "-m", "venv", ".venv"),
     ("uv", "cache", "clean"),
     ("pixi", "clean", "cache"),
     *((tool, "clean", "--all", "--yes") for tool in ("conda", "mamba", "micromamba")),
+)
+_COMMANDS = (
+    *_OF_A_CACHE,
+    ("PYTHON", "-m", "pip", "index", "versions", "flash-attn"),
+    ("PYTHON", "-m", "venv", ".venv"),
     ("git", "submodule", "update", "--init", "--recursive"),
 )
 
-# Switches a logger of ultralytics off or on: https://docs.ultralytics.com/quickstart/#modifying-settings
-_SETTING = re.compile(r"from ultralytics import settings; settings\.update\(\{'[a-z_]{2,20}': (?:True|False)\}\)")
+
+def empties_a_cache(step: Step, python: str) -> bool:
+    """Return whether a step empties a cache of the user. `python`: the interpreter in its command."""
+    return isinstance(step, Run) and tuple("PYTHON" if word == python else word for word in step.argv) in _OF_A_CACHE
 
 
 def fault(step: Step, facts: Facts) -> str | None:
@@ -53,8 +59,6 @@ def fault(step: Step, facts: Facts) -> str | None:
         return _in_removal(step.paths, facts)
     if isinstance(step, Run):
         python = commands.python(facts)
-        if step.argv[:-2] == commands.starting(facts) and step.argv[-2] == "-c" and _SETTING.fullmatch(step.argv[-1]):
-            return None
         if tuple("PYTHON" if word == python else word for word in step.argv) not in _COMMANDS:
             return f"`{commands.quoted(step.argv)}` is not a command that a plan may run"
     return None

@@ -13,7 +13,7 @@ import msgspec
 
 from attn_doctor.commands.installers import KEEPERS, Context, in_order, keeps_books, plain
 from attn_doctor.errors import NoAnswer
-from attn_doctor.fixes import after_fix_verdict, first_import, step_runner, unsigned
+from attn_doctor.fixes import after_fix_verdict, first_import, step_runner, step_safety, unsigned
 from attn_doctor.fixes.after_fix_verdict import Say
 from attn_doctor.fixes.alternatives import drafts
 from attn_doctor.fixes.plan import RUNNABLE, Attempt, Change, Plan, PlannedStep, Way
@@ -183,7 +183,11 @@ def _project(here: Context, folder: Path) -> Path | None:
 
 
 def _for_copy(steps: Sequence[Step], trying: Trying, mirror: Mirror, project: Path | None) -> Sequence[Step]:
-    """Return the steps with commands that work on the copies of the environment and of the project's files."""
+    """Return the steps with commands that work on the copies of the environment and of the project's files.
+
+    A step that empties a cache is left out: the cache is the user's own, and a try must not change it.
+    """
+    steps = [step for step in steps if not step_safety.empties_a_cache(step, trying.here.python)]
     here = msgspec.structs.replace(trying.here, python=mirror.python, prefix=mirror.prefix)
 
     def word(text: str) -> str:

@@ -116,11 +116,15 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return ()
     logger = _LOGGERS[hit.variant.module]
     verify = commands.check(facts)
-    off = commands.run(
-        (*commands.starting(facts), "-c", _set(logger, False)),
-        f"the training then starts, and is not reported to {logger.name}",
+    # By hand: the settings are a file of the user, outside of the environment, which neither a try in a copy nor an undo may touch.
+    off = commands.by_hand(
+        (
+            *commands.starting(facts),
+            "-c",
+            f"from ultralytics import settings; settings.update({{'{logger.setting}': False}})",
+        ),
+        f"the training then starts, and is not reported to {logger.name}; the same line with True brings it back",
         "the settings of ultralytics of this user",
-        undo=(*commands.starting(facts), "-c", _set(logger, True)),
     )
     if hit.variant.damaged:
         steps = requirements.afresh(facts, logger.distribution)
@@ -133,7 +137,3 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         Fix(title=f"Switch {logger.name} off in ultralytics", steps=(off,), verify=verify),
         Fix(title=title, steps=steps, verify=verify),
     )
-
-
-def _set(logger: _Package, value: bool) -> str:
-    return f"from ultralytics import settings; settings.update({{'{logger.setting}': {value}}})"
