@@ -52,7 +52,8 @@ def culprit(facts: Facts, fault: Fault, importing: str) -> Culprit | None:
         module = lacks["module"] or lacks["of"]
         return Culprit(module, _distribution(facts, module), is_missing=False)
     place = _PLACE.search(fault.where or "")
-    if place:
+    # A module's __getattr__ answers for a name that it does not have (https://peps.python.org/pep-0562/): who asked is not in the fault.
+    if place and not (fault.where or "").endswith(" in __getattr__"):
         return Culprit(place["module"], _distribution(facts, place["module"]), is_missing=False)
     return None
 
