@@ -51,6 +51,7 @@ from attn_doctor.failure_modes.shared import (
     torch_steps,
     unbuilt_cures,
     wheel_fixes,
+    without_symbol,
     xformers_words,
 )
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of, torch_installed
@@ -216,7 +217,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     doubtful = [m for m in seen.matches if m.strength != "context"]
     if all({"torn", "cut", "worded"} & m.groups.keys() for m in doubtful):
-        return _torn(seen) if any("torn" in m.groups for m in doubtful) else _in_words(seen)
+        return without_symbol.torn(seen) if any("torn" in m.groups for m in doubtful) else without_symbol.in_words(seen)
     seen = cut_logs.told(seen)
     of_xformers = any(m.groups.get("asked_by") for m in seen.matches)
     for match in seen.matches:
@@ -283,28 +284,6 @@ def _extension(match: Match) -> str | None:
     if "built" in match.groups:
         return "xformers"  # no other package prints this sentence
     return match.groups.get("operators") or symbols.package_of(match.text)
-
-
-def _in_words(seen: Seen) -> Hit:
-    """Return the hit for an error that a person described in their own words, without the symbol."""
-    lines = [m for m in seen.matches if "worded" in m.groups]
-    return Hit(
-        message=f"{lines[-1].groups['worded']} needs a function that the installed torch does not have: it was built for another torch. The line does not "
-        "show the name of the function, which would show for which torch.",
-        evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lines[-2:]),
-        confidence=Confidence.MEDIUM,
-    )
-
-
-def _torn(seen: Seen) -> Hit:
-    """Return the hit for an error line that is cut before the name of the symbol."""
-    lines = [m for m in seen.matches if "torn" in m.groups]
-    return Hit(
-        message=f"The log is cut: {lines[-1].groups['file']} needs a function that the installed torch does not have, and the name of the function is "
-        "missing. Probably the file was built for another torch. To be sure, run `attn-doctor diagnose` with the whole log: the line with 'undefined symbol' must be complete.",
-        evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lines[-2:]),
-        confidence=Confidence.LOW,
-    )
 
 
 def _of_line(match: Match, named: str | None = None, stated: str | None = None) -> tuple[str, Confidence] | None:

@@ -34,7 +34,7 @@ from attn_doctor.commands import places
 from attn_doctor.commands.installers import own
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe, SmallDisk, Variable, Wheel
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, full_disks
 from attn_doctor.knowledge.build import GIGABYTE
 from attn_doctor.knowledge.translated_messages import translations
 from attn_doctor.logs.reader import Seen
@@ -259,24 +259,6 @@ def _while_it_downloads(seen: Seen) -> bool:
     return any(m.groups["bar"] != m.groups["size"] for m in bars[-1:])
 
 
-def _of_checkpoints(facts: Facts) -> Fix:
-    """Return the fix for a checkpoint that could not be written: look at the free space of its folder, and make room or save elsewhere."""
-    look = ("Get-PSDrive", "-PSProvider", "FileSystem") if facts.system.os == "windows" else ("df", "-h", ".")
-    steps = (
-        commands.by_hand(
-            look, "shows how much is free: run it in the folder in which the program saves", "nothing", "none"
-        ),
-        commands.by_hand(
-            (),
-            "if it is full: delete old checkpoints there, or save on another disk (ultralytics: project=/another/disk/runs, and save_period=-1 keeps only the "
-            "best and the last); if it is not full, ask for the quota of your account. The file that was being written is not complete: delete it",
-            "files of the training",
-            "low",
-        ),
-    )
-    return Fix(title="Make room where the checkpoints are saved", steps=steps, verify=building.verify(facts))
-
-
 _NEAR = 3  # lines from the progress bar to the error
 
 
@@ -286,7 +268,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = []
     what = hit.variant.what if isinstance(hit.variant, Full) else "disk"
     if what == "saved":
-        return (_of_checkpoints(facts),)
+        return (full_disks.of_checkpoints(facts),)
     if what == "limit":
         # Not "unlimited": that also sets the hard limit, which only root may raise, and bash says "Operation not permitted".
         why = (
@@ -296,13 +278,13 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         step = commands.by_hand(("ulimit", "-S", "-f", "hard"), why, "the limit of this shell", "none")
         return (Fix(title="Allow larger files in this shell", steps=(step,), verify=building.verify(facts)),)
     if isinstance(hit.variant, Full) and hit.variant.of in ("apptainer", "triton"):
-        return (_of_a_cache(facts, hit.variant.of),)
+        return (full_disks.of_a_cache(facts, hit.variant.of),)
     if what == "temporary" and not roomy and facts.system.os != "windows":
         why = "the installer unpacks its downloads in TMPDIR: /tmp is often small and in memory, /var/tmp is on a disk; df -h /var/tmp shows its free space"
         step = commands.variable("TMPDIR", "/var/tmp", why)  # noqa: S108 -- no file is made here
         made.append(Fix(title="Put temporary files on another disk", steps=(step,), verify=building.verify(facts)))
     if places.container(facts) == places.BUILD:
-        made.append(_of_the_host(facts))
+        made.append(full_disks.of_the_host(facts))
     full = next((d for d in disks if d.purpose == "site-packages" and _is_full(d)), None)
     if full is not None and not isinstance(hit.variant, Full):
         made.append(_of_the_environment(facts, hit, full))
@@ -343,50 +325,6 @@ def _of_the_environment(facts: Facts, hit: Hit, disk: Disk) -> Fix:
     room = commands.by_hand(argv, words, "files of yours", "none")
     purge = () if _without_cache(facts) else (_purge(facts, hit),)
     return Fix(title="Make room on the disk of the environment", steps=(*purge, room), verify=building.verify(facts))
-
-
-def _of_a_cache(facts: Facts, of: str) -> Fix:
-    """Return the fix that moves the cache of Triton or Apptainer to another disk.
-
-    In the home folder it filled the disk or the quota.
-    https://apptainer.org/docs/user/latest/build_env.html, https://github.com/triton-lang/triton/blob/main/README.md (TRITON_CACHE_DIR)
-    """
-    if of == "triton":
-        words = "set TRITON_CACHE_DIR to a folder of yours on a disk with space (on a cluster: the scratch disk), and delete ~/.triton/cache"
-        moved = commands.by_hand((), words, "where Triton keeps its kernels", "none")
-        return Fix(title="Move Triton's cache to another disk", steps=(moved,), verify=building.verify(facts))
-    clean = commands.by_hand(
-        ("apptainer", "cache", "clean"),
-        "empties ~/.apptainer/cache (an older program: singularity cache clean)",
-        "Apptainer's cache",
-    )
-    words = (
-        "set APPTAINER_CACHEDIR and APPTAINER_TMPDIR to a folder of yours on a disk with space (on a cluster: the scratch disk), and repeat the command there. "
-        "Singularity reads SINGULARITY_CACHEDIR and SINGULARITY_TMPDIR"
-    )
-    moved = commands.by_hand((), words, "where Apptainer keeps images", "none")
-    return Fix(title="Move Apptainer's cache to another disk", steps=(clean, moved), verify=building.verify(facts))
-
-
-def _of_the_host(facts: Facts) -> Fix:
-    """Return the fix for `docker build`: the layers and the build's cache fill the disk of the host.
-
-    https://docs.docker.com/reference/cli/docker/builder/prune/
-    """
-    look = commands.by_hand(
-        ("docker", "system", "df"),
-        "on the host, where you started the build: shows what Docker's images, containers and build cache take. `df -h` on the host shows what is left",
-        "nothing",
-        "none",
-    )
-    prune = commands.by_hand(
-        ("docker", "builder", "prune"),
-        "on the host: deletes the build cache that no image uses. If this is not enough, `docker image prune -a` deletes the images that no container uses",
-        "Docker's build cache",
-    )
-    return Fix(
-        title="Make room on the host, where Docker keeps its layers", steps=(look, prune), verify=building.verify(facts)
-    )
 
 
 def _without_cache(facts: Facts) -> bool:
