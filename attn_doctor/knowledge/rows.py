@@ -114,6 +114,16 @@ class TorchFamily(Row, frozen=True, kw_only=True):
     torch: str  # the minor, "2.2"
 
 
+class NumpyBuild(Row, frozen=True, kw_only=True):
+    """Describe since which release a package is compiled for NumPy 2, and since which one it requires NumPy 2."""
+
+    TABLE: ClassVar[str] = "numpy_2"
+
+    package: str
+    compiled: str  # the first release that can be imported with NumPy 2: "4.10.0.84"
+    requires: str | None = None  # the first release that cannot be installed with NumPy 1, "4.12"; None: none does
+
+
 class NumpyPair(Row, frozen=True, kw_only=True):
     """Describe whether torch's wheels of these minors work with numpy 2."""
 

@@ -1,7 +1,6 @@
 """Bring the packages that need NumPy 2 along, where a fix installs NumPy 1 because torch works only with that. Pure.
 
-The metadata of the wheels on PyPI: opencv-python 4.12.0.88, 4.13.0.92 and 5.0.0.93 need numpy>=2 on Python 3.9 and newer, and so do
--headless and opencv-contrib-python; 4.11.0.86 needs numpy>=1.23.5 on Python 3.11, and works with NumPy 1 and 2.
+The table numpy_2 has the first releases that need NumPy 2: those of OpenCV, on Python 3.9 and newer.
 """
 
 from __future__ import annotations
@@ -14,14 +13,15 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Unsure
 from attn_doctor.failure_modes.shared import torch_here
 from attn_doctor.failure_modes.shared.fact_queries import package
+from attn_doctor.knowledge.rows import NumpyBuild
+from attn_doctor.knowledge.tables import load
 from attn_doctor.model.facts import Distribution, Facts
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.requirements import Requirement, read_requirement
 from attn_doctor.model.steps import Install, Step
 from attn_doctor.model.versions import pair
 
-_NAMES = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
-_FIRST, _PYTHON = (4, 12), (3, 9)
+_PYTHON = (3, 9)
 # With another option the requirement of OpenCV does not belong into the same command: PyTorch's index has no OpenCV.
 _JOINED = frozenset({"upgrade", "verbose", "no_cache"})
 
@@ -61,7 +61,9 @@ def with_opencv(facts: Facts, fix: Fix) -> Fix:
 
 
 def _why(wanted: tuple[str, ...]) -> str:
-    return f"{', '.join(text.partition('<')[0] for text in wanted)}: from 4.12 on OpenCV needs NumPy 2"
+    return "; ".join(
+        f"{name} needs NumPy 2 from {first} on" for name, _, first in (text.partition("<") for text in wanted)
+    )
 
 
 def _numpy_1(step: Step) -> str | None:
@@ -90,13 +92,15 @@ def _older(facts: Facts) -> tuple[str, ...]:
     python = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
     if python is None or python < _PYTHON:
         return ()
-    return tuple(f"{name}<4.12" for name in _NAMES if _needs_2(_found(facts, name)))
+    rows = [(row.package, row.requires) for row in load(NumpyBuild) if row.requires is not None]
+    return tuple(f"{name}<{first}" for name, first in rows if _needs_2(_found(facts, name), first))
 
 
-def _needs_2(found: Distribution | None) -> bool:
-    version = pair(found.version) if found is not None and isinstance(found.version, str) else None
-    # conda's solver reads what its own packages need.
-    return found is not None and found.installer != "conda" and version is not None and version >= _FIRST
+def _needs_2(found: Distribution | None, first: str) -> bool:
+    if found is None or found.installer == "conda" or not isinstance(found.version, str):
+        return False  # conda's solver reads what its own packages need
+    version, least = pair(found.version), pair(first)
+    return version is not None and least is not None and version >= least
 
 
 def _found(facts: Facts, name: str) -> Distribution | None:

@@ -25,7 +25,7 @@ SIGNS = (
         strength="context",
     ),
     Sign(
-        pattern=r"[\\/](?P<library>transformers|transformers_modules|ultralytics)[\\/]\w",
+        pattern=r"[\\/](?P<library>transformers|transformers_modules)[\\/]\w",
         literal="ransformers",
         sample='  File "/v/lib/python3.10/site-packages/transformers/models/llama/modeling_llama.py", line 525, in forward',
         strength="context",

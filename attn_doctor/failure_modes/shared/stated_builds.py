@@ -10,12 +10,10 @@ from typing import NamedTuple
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Hit, Variant
-from attn_doctor.failure_modes.shared import torchcodec_releases
+from attn_doctor.failure_modes.shared import stated_family, torchcodec_releases
 from attn_doctor.failure_modes.shared.fact_queries import package_evidence
 from attn_doctor.failure_modes.shared.torch_facts import distribution, machine_of
 from attn_doctor.knowledge import torch_choice
-from attn_doctor.knowledge.rows import TorchFamily
-from attn_doctor.knowledge.tables import load
 from attn_doctor.model.facts import Distribution, Facts
 from attn_doctor.model.findings import Fix, Severity, fact
 from attn_doctor.model.steps import Step
@@ -88,8 +86,7 @@ def _built(name: str, version: str) -> _Built:
     asked = next((m for pattern in _TORCH if (m := pattern.search(label))), None)
     torch = f"{asked['major']}.{asked['minor']}" if asked and name not in ("torch", "flash-attn") else None
     if name == "torchcodec" and torch is None:
-        key = ".".join(version.split(".")[:2])
-        torch = next((r.torch for r in load(TorchFamily) if r.package == name and key in r.releases), None)
+        torch = stated_family.listed_torch(name, ".".join(version.split(".")[:2]))
     return _Built(torch, f"{cuda['major']}.{cuda['minor']}" if cuda else None)
 
 

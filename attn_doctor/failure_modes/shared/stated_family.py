@@ -58,5 +58,11 @@ def _torch_of(name: str, version: str) -> str | None:
     release, build = version.partition("+")[0], local(version)
     if before_release(version) or not (build is None or build == "cpu" or build.startswith(("cu", "rocm"))):
         return None
-    key = release if name == "xformers" else ".".join(release.split(".")[: 3 if name in SERVERS else 2])
+    return listed_torch(
+        name, release if name == "xformers" else ".".join(release.split(".")[: 3 if name in SERVERS else 2])
+    )
+
+
+def listed_torch(name: str, key: str) -> str | None:
+    """Return the minor of torch for which the table has this release, or minor, of a package; None if it lacks it."""
     return next((row.torch for row in load(TorchFamily) if row.package == name and key in row.releases), None)
