@@ -81,7 +81,8 @@ def test_a_target_that_changed_meanwhile_is_told(patient):
     assert not Path(mirror.prefix).exists()
 
 
-def test_what_lies_outside_of_the_environment_is_not_copied(patient):
+def test_what_lies_outside_of_the_environment_is_not_copied(patient, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # other tests make copies at the same time
     places = ask(str(patient.python), os.environ)
     outside = msgspec.structs.replace(places, user=(str(patient.folder / "home"),))
     with pytest.raises(Cannot, match="home is outside of"), mirrored(outside):
